@@ -1,0 +1,50 @@
+# Everything one does with Purser from a checkout. `make` alone says what there is.
+.DEFAULT_GOAL := help
+.PHONY: help run test check format seed lock clean setup
+
+PY := .venv/bin/python
+ARGS ?=
+
+help: ## Say what there is
+	@echo "Purser. Data and logs live in PURSER_HOME (.purser), the web on PORT (8000)."
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+run: ## Start everything: PostgreSQL, Valkey, web, worker, beat; Ctrl-C stops it
+	@sh deploy/local/setup.sh run
+	@exec $(PY) -m config.local run
+
+test: ## Run the tests on throw-away servers (ARGS="-k holds -x" goes to pytest)
+	@sh deploy/local/setup.sh dev
+	@$(PY) -m pytest $(ARGS)
+
+check: ## Lint, format, types, imports, migrations, OpenAPI
+	@sh deploy/local/setup.sh dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy .
+	.venv/bin/lint-imports --no-logo
+	$(PY) -m config.local exec -- sh -eu -c '\
+	    $(PY) manage.py check --fail-level WARNING; \
+	    $(PY) manage.py makemigrations --check --dry-run; \
+	    $(PY) manage.py lintmigrations --quiet ok ignore; \
+	    $(PY) manage.py openapi --check'
+
+format: ## Put the code in order
+	@sh deploy/local/setup.sh dev
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+seed: ## Fill the running instance with demo customers and usage (ARGS to the command)
+	@sh deploy/local/setup.sh run
+	$(PY) manage.py demo $(ARGS)
+
+lock: ## Renew uv.lock and the hashed requirements after a change of pyproject.toml
+	@sh deploy/local/lock.sh
+
+setup: ## Only make the environment, with the tools for tests and checks
+	@sh deploy/local/setup.sh dev
+
+clean: ## Remove the environment and caches; data in PURSER_HOME stays
+	rm -rf .venv .boot .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache staticfiles
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
