@@ -1,0 +1,18 @@
+"""The whole schedule on one screen: what runs by itself, and how often.
+
+Entry: name → task, seconds. A missed or doubled run does no harm; `expires` keeps a stopped worker from finding a
+pile of stale doorbells when it comes back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _every(seconds: int, task: str) -> dict[str, Any]:
+    return {"task": task, "schedule": seconds, "options": {"expires": seconds}}
+
+
+SCHEDULE: dict[str, dict[str, Any]] = {
+    "stored answers older than their retention": _every(600, "customers.answers_purge"),
+}

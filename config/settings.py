@@ -1,0 +1,165 @@
+"""Settings, from environment variables. What is not here is a default of Django."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from config.unfold import UNFOLD as UNFOLD  # read by the admin's theme
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+PURSER_HOME = Path(env.str("PURSER_HOME", default=str(BASE_DIR / ".purser")))
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if not SECRET_KEY:
+    raise ImproperlyConfigured("Set SECRET_KEY, or start Purser with `make run`, which makes one.")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+PURSER_URL = env.str("PURSER_URL", default="http://127.0.0.1:8000")
+
+INSTALLED_APPS = [
+    "config.apps.ConfigConfig",
+    "subscriptions.apps.SubscriptionsConfig",
+    "metering.apps.MeteringConfig",
+    "billing.apps.BillingConfig",
+    "customers.apps.CustomersConfig",
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+
+MIDDLEWARE = [
+    # First: it names every request, answers the hot paths itself, and turns what escapes into a problem document.
+    "config.middleware.EdgeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.middleware.AdminEnvironmentMiddleware",
+    "config.middleware.ContentSecurityPolicyMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+AUTH_USER_MODEL = "customers.User"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Database: one login, one role. The web and the workers are `purser_app`, to whom row-level security applies;
+# only migrations are `purser_owner` (manage.py decides by command).
+DATABASE_ROLE = env.str("PURSER_DATABASE_ROLE", default="app")
+_DATABASE_VARIABLE = (
+    "DATABASE_OWNER_URL"
+    if DATABASE_ROLE == "owner" and "DATABASE_OWNER_URL" in env.ENVIRON
+    else "DATABASE_URL"
+)
+DATABASES = {"default": env.db_url(_DATABASE_VARIABLE, default="postgres:///purser")}
+DATABASES["default"].update(CONN_MAX_AGE=env.int("CONN_MAX_AGE", default=600), CONN_HEALTH_CHECKS=True)
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
+    "options", f"-c role=purser_{DATABASE_ROLE} -c timezone=UTC"
+)
+
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL)
+
+# --- Time and language
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+
+# --- Static files and the admin
+STATIC_URL = "static/"
+STATIC_ROOT = env.str("STATIC_ROOT", default=str(PURSER_HOME / "static"))
+STATICFILES_DIRS = [BASE_DIR / "config" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+LOGIN_REDIRECT_URL = "admin:index"
+LOGIN_URL = "admin:login"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=False)
+X_FRAME_OPTIONS = "DENY"
+
+# --- The API's edge. Names and meaning: docs/settings.md
+DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES = env.int("BODY_MAX_BYTES", default=1024 * 1024)
+METADATA_MAX_BYTES = env.int("METADATA_MAX_BYTES", default=8 * 1024)
+METADATA_MAX_KEYS = env.int("METADATA_MAX_KEYS", default=50)
+USAGE_BATCH_MAX_EVENTS = env.int("USAGE_BATCH_MAX_EVENTS", default=100)
+IDEMPOTENCY_RETENTION_SECONDS = env.int("IDEMPOTENCY_RETENTION_SECONDS", default=24 * 3600)
+IDEMPOTENCY_WAIT_SECONDS = env.int("IDEMPOTENCY_WAIT_SECONDS", default=5)
+API_KEY_CACHE_SECONDS = env.int("API_KEY_CACHE_SECONDS", default=5)
+RATE_LIMITS_PER_SECOND = {
+    "entitlements": env.int("RATE_LIMIT_ENTITLEMENTS", default=1000),
+    "usage": env.int("RATE_LIMIT_USAGE", default=1000),
+    "other": env.int("RATE_LIMIT_OTHER", default=100),
+}
+RATE_LIMIT_BURST_SECONDS = env.int("RATE_LIMIT_BURST_SECONDS", default=10)
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["customers.api.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["customers.api.authentication.KeyHasScope"],
+    "DEFAULT_PARSER_CLASSES": ["customers.api.parsers.ExactJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "customers.api.pagination.NewestFirst",
+    "EXCEPTION_HANDLER": "customers.api.problems.problem_from_exception",
+    "UNAUTHENTICATED_USER": None,
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Purser",
+    "VERSION": "1",
+    "DESCRIPTION": "Prepaid and postpaid credits, metering, entitlements, subscriptions and invoices.",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": ["config.openapi.add_hot_operations", "config.openapi.add_problems"],
+}
+
+# --- Logs: one JSON object a line, on standard output
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "config.logs.JsonFormatter"}},
+    "handlers": {
+        "stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}
+    },
+    "root": {"handlers": ["stdout"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {"django.server": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+}

@@ -1,0 +1,150 @@
+"""Refusals. Each is a class with a code; the API shows it as a problem document (RFC 9457), the admin as a message.
+
+The class docstring is the text of the problem's page in the docs (`/problems/<code>`): what happened, what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with one field of the input; `field` is a path such as `events.3.units`."""
+
+    field: str
+    code: str
+    message: str
+
+
+class DomainError(Exception):
+    """Something was asked for that is refused, and nothing was written."""
+
+    code: ClassVar[str]
+    status: ClassVar[int]
+    title: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: Sequence[FieldError] = (),
+        extra: dict[str, Any] | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.errors = tuple(errors)
+        # Further members of the problem document, e.g. the id of the object that exists already.
+        self.extra = extra or {}
+        self.retry_after_seconds = retry_after_seconds
+
+
+class MalformedRequest(DomainError):
+    """The request could not be read: the body is not valid JSON, or not an object."""
+
+    code, status, title = "malformed-request", 400, "The request could not be read"
+
+
+class AmbiguousCustomer(DomainError):
+    """Exactly one of `customer_id` and `external_customer_id` names the customer. Send one, not both and not neither."""
+
+    code, status, title = "ambiguous-customer", 400, "Name the customer by exactly one id"
+
+
+class NotAuthenticated(DomainError):
+    """The API key is missing, unknown, expired or revoked. Send it as `X-API-Key` or `Authorization: Bearer`."""
+
+    code, status, title = "not-authenticated", 401, "A valid API key is required"
+
+
+class ScopeMissing(DomainError):
+    """The key is valid but was not given the scope this call needs. Use another key or make one with the scope."""
+
+    code, status, title = "scope-missing", 403, "The API key lacks a scope"
+
+
+class NotFound(DomainError):
+    """There is no such object in the environment of the API key. Objects of another environment are not visible."""
+
+    code, status, title = "not-found", 404, "Not found"
+
+
+class CustomerNotFound(NotFound):
+    """No customer has this id in the environment of the API key. Check that it is not the other environment's key."""
+
+    code, title = "customer-not-found", "There is no such customer"
+
+
+class MethodNotAllowed(DomainError):
+    """The path exists, but not for this HTTP method. The `Allow` header lists those it has."""
+
+    code, status, title = "method-not-allowed", 405, "Method not allowed"
+
+
+class Conflict(DomainError):
+    """The object is not in a state that allows this."""
+
+    code, status, title = "conflict", 409, "Conflict with the present state"
+
+
+class CustomerExists(Conflict):
+    """A customer with this `id` or `external_id` exists already; `existing_id` in the problem names it."""
+
+    code, title = "customer-exists", "The customer exists already"
+
+
+class IdempotencyKeyInFlight(DomainError):
+    """Another request with the same Idempotency-Key is still being worked on. Wait as `Retry-After` says and retry."""
+
+    code, status, title = "idempotency-key-in-flight", 409, "The first request with this key is still running"
+
+
+class PayloadTooLarge(DomainError):
+    """The request body is larger than this installation accepts (1 MiB unless set otherwise)."""
+
+    code, status, title = "payload-too-large", 413, "The request body is too large"
+
+
+class UnsupportedMediaType(DomainError):
+    """Bodies are JSON: send `Content-Type: application/json`."""
+
+    code, status, title = "unsupported-media-type", 415, "Send JSON"
+
+
+class ValidationFailed(DomainError):
+    """A field is missing, unknown, of the wrong type or out of bounds. `errors` names each field and what is wrong."""
+
+    code, status, title = "validation-failed", 422, "The input is not valid"
+
+
+class IdempotencyKeyMissing(DomainError):
+    """This call moves credits, so it needs an `Idempotency-Key` header: derive it from your own order or request id."""
+
+    code, status, title = "idempotency-key-missing", 422, "An Idempotency-Key is required"
+
+
+class IdempotencyKeyReused(DomainError):
+    """This Idempotency-Key was used before for another request. A new request needs a new key."""
+
+    code, status, title = "idempotency-key-reused", 422, "The Idempotency-Key was used for something else"
+
+
+class RateLimited(DomainError):
+    """The key sends requests faster than its limit. Wait as `Retry-After` says."""
+
+    code, status, title = "rate-limited", 429, "Too many requests"
+
+
+class ServerFault(DomainError):
+    """Something broke on our side. It was logged under the `request_id`; retrying with the same key is safe."""
+
+    code, status, title = "server-fault", 500, "Something went wrong on our side"
+
+
+class Unavailable(DomainError):
+    """The database cannot be reached at the moment. Retrying with the same Idempotency-Key is safe."""
+
+    code, status, title = "unavailable", 503, "Temporarily unavailable"

@@ -1,0 +1,10 @@
+"""The only place that asks the system for the time. Everything else is told `now`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def system_now() -> datetime:
+    """The wall clock: rate limits, retention of stored answers, key expiry. Domain code uses an environment's clock."""
+    return datetime.now(UTC)

@@ -1,0 +1,45 @@
+"""Identifiers: UUIDv7 in the database, TypeIDs (`blk_01k…`) on the wire.
+
+A TypeID is a prefix, an underscore and the 26 lowercase base-32 characters (Crockford's alphabet) of the UUID's
+128 bits, most significant first: https://github.com/jetify-com/typeid (specification 0.3).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from uuid import UUID
+
+from uuid_utils.compat import uuid7 as _uuid7
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_VALUES: Final = {character: value for value, character in enumerate(_ALPHABET)}
+_TYPEID: Final = re.compile(r"([a-z]{1,63})_([0-7][0-9a-hjkmnp-tv-z]{25})")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def uuid7() -> UUID:
+    """A new time-ordered identifier."""
+    return _uuid7()
+
+
+def typeid(prefix: str, value: UUID) -> str:
+    """`value` as it is shown: `typeid("blk", …)` is `blk_` and 26 characters."""
+    number = value.int
+    return prefix + "_" + "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def typeid_parse(prefix: str, text: str) -> UUID | None:
+    """The UUID behind a TypeID of this prefix, or None when `text` is not one."""
+    found = _TYPEID.fullmatch(text)
+    if found is None or found[1] != prefix:
+        return None
+    number = 0
+    for character in found[2]:
+        number = number << 5 | _VALUES[character]
+    return UUID(int=number)
+
+
+def uuid_parse(text: str) -> UUID | None:
+    """The UUID spelled by `text` in its hyphenated form, or None; other spellings are somebody's own ids."""
+    return UUID(text) if _UUID.fullmatch(text) else None

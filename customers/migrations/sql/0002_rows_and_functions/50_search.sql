@@ -1,0 +1,34 @@
+-- What a customer is found by, as one text.
+CREATE OR REPLACE FUNCTION customers_search_text(
+    p_display_name text, p_external_id text, p_name text, p_email text, p_public_id text
+) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT lower(
+        coalesce(p_display_name, '') || ' ' || coalesce(p_external_id, '') || ' ' || coalesce(p_name, '') || ' '
+        || coalesce(p_email, '') || ' ' || coalesce(p_public_id, '')
+    )
+$$;
+
+ALTER FUNCTION customers_search_text(text, text, text, text, text) OWNER TO purser_kernel;
+
+-- The newest customers whose names or ids contain the text. A definer function, because under row-level security the
+-- planner may not use the trigram index: its operators are not leakproof. Planned with the text known (EXECUTE), so
+-- that a rare text uses that index and a common one walks the newest customers.
+CREATE OR REPLACE FUNCTION customers_search_v1(
+    p_environment uuid, p_query text, p_include_deleted boolean, p_max integer
+) RETURNS SETOF uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, public AS $$
+DECLARE
+    v_pattern text := '%' || regexp_replace(lower(btrim(p_query)), '([\\%_])', '\\\1', 'g') || '%';
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT id FROM customers_customer WHERE environment_id = %L AND (%L OR deleted_at IS NULL)'
+        ' AND customers_search_text(display_name, external_id, name, email, public_id) LIKE %L'
+        ' ORDER BY id DESC LIMIT %L',
+        p_environment, p_include_deleted, v_pattern, p_max
+    );
+END $$;
+
+ALTER FUNCTION customers_search_v1(uuid, text, boolean, integer) OWNER TO purser_kernel;
+REVOKE ALL ON FUNCTION customers_search_v1(uuid, text, boolean, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION customers_search_v1(uuid, text, boolean, integer) TO purser_app;

@@ -1,0 +1,21 @@
+from customers.models.api_key import ApiKey
+from customers.models.audit import AuditRecord
+from customers.models.customer import Customer, OveragePolicy
+from customers.models.environment import Environment, EnvironmentKind
+from customers.models.idempotency import IdempotencyRecord
+from customers.models.outbox import OutboxEvent
+from customers.models.tenant import Tenant
+from customers.models.user import User
+
+__all__ = [
+    "ApiKey",
+    "AuditRecord",
+    "Customer",
+    "Environment",
+    "EnvironmentKind",
+    "IdempotencyRecord",
+    "OutboxEvent",
+    "OveragePolicy",
+    "Tenant",
+    "User",
+]

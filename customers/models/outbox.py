@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from django.db import models
+
+from customers.kernel.ids import uuid7
+from customers.models.environment import Environment
+
+
+class OutboxEvent(models.Model):
+    """A webhook event, written in the transaction of its cause and frozen there."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
+    event = models.CharField(max_length=60)
+    customer_id = models.UUIDField(null=True)
+    # 1, 2, 3, … per customer, without gaps; null for events without a customer.
+    sequence = models.BigIntegerField(null=True)
+    payload = models.JSONField()
+    occurred_at = models.DateTimeField()
+    dispatched_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "customers_outbox_event"
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("environment", "customer_id", "sequence"),
+                name="events_of_a_customer_are_numbered_once",
+            ),
+        )
+        indexes = (
+            models.Index(fields=("environment", "-id"), name="webhook_events_newest_first"),
+            models.Index(
+                fields=("id",),
+                name="webhook_events_to_dispatch",
+                condition=models.Q(dispatched_at__isnull=True),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.event

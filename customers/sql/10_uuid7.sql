@@ -1,0 +1,21 @@
+-- A time-ordered identifier (RFC 9562, version 7). The server's clock is used for its order only, never as a time.
+CREATE OR REPLACE FUNCTION purser_uuid7() RETURNS uuid
+LANGUAGE plpgsql VOLATILE PARALLEL SAFE SET search_path = pg_catalog, public AS $$
+DECLARE
+    v_microseconds bigint;
+BEGIN
+    IF current_setting('server_version_num')::integer >= 180000 THEN
+        RETURN uuidv7();
+    END IF;
+    -- 48 bits of milliseconds, 12 bits of their fraction (as PostgreSQL 18 does), 62 random bits.
+    v_microseconds := floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+    RETURN (
+        lpad(to_hex(v_microseconds / 1000), 12, '0')
+        || '7' || lpad(to_hex(v_microseconds % 1000 * 4096 / 1000), 3, '0')
+        || right(replace(gen_random_uuid()::text, '-', ''), 16)
+    )::uuid;
+END $$;
+
+ALTER FUNCTION purser_uuid7() OWNER TO purser_kernel;
+REVOKE ALL ON FUNCTION purser_uuid7() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION purser_uuid7() TO purser_app, purser_owner;
