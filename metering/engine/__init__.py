@@ -1,0 +1,1 @@
+"""Plain Python: what usage costs. No Django, no clock, no input or output."""

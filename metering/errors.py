@@ -1,0 +1,67 @@
+"""Refusals of metering. The class docstring is the text of the problem's page in the docs."""
+
+from __future__ import annotations
+
+from customers.errors import Conflict, DomainError, NotFound
+
+
+class MetricExists(Conflict):
+    """A metric with this `key` exists already in this environment. Keys are permanent: choose another, or
+    PATCH the one there is."""
+
+    code, title = "metric-exists", "The metric exists already"
+
+
+class MetricNotFound(NotFound):
+    """No metric has this key in the environment of the API key. Check the spelling, and that it is not the
+    other environment's key."""
+
+    code, title = "metric-not-found", "There is no such metric"
+
+
+class MetricUnknown(DomainError):
+    """The body names a metric that does not exist in this environment. Nothing was recorded; create the
+    metric first."""
+
+    code, status, title = "metric-not-found", 422, "There is no such metric"
+
+
+class MetricInactive(DomainError):
+    """The metric was set to `inactive`: it takes no new events. Its history stays. Set it to `active` to use
+    it again."""
+
+    code, status, title = "metric-inactive", 422, "The metric is inactive"
+
+
+class MeteringRuleNotFound(NotFound):
+    """No metering rule has this id in the environment of the API key."""
+
+    code, title = "metering-rule-not-found", "There is no such metering rule"
+
+
+class NoActiveMeteringRule(DomainError):
+    """The metric has no metering rule in effect, so the usage has no price in credits. Create a rule, or send
+    events that should only be metered to `/v1/events`."""
+
+    code, status, title = "no-active-metering-rule", 422, "The metric has no metering rule in effect"
+
+
+class InvalidMeteringRule(DomainError):
+    """The terms of the rule make no sense: tiers that do not ascend, a last tier that is not open, a negative
+    price, a field that does not belong to the cost type. `errors` names each place."""
+
+    code, status, title = "invalid-metering-rule", 422, "The metering rule is not valid"
+
+
+class EffectiveFromPast(DomainError):
+    """A metering rule cannot begin in the past: usage was priced when it arrived, and history keeps its
+    prices. Leave `effective_from` out for now, or give a future instant."""
+
+    code, status, title = "effective-from-past", 422, "A rule cannot begin in the past"
+
+
+class UsageSuspended(DomainError):
+    """The customer's subscription is overdue or paused, and its plan does not allow usage meanwhile. Renew or
+    resume it."""
+
+    code, status, title = "usage-suspended", 403, "Usage is suspended"
