@@ -1,0 +1,75 @@
+-- What a debit may do: with `block` nothing below zero and nothing the blocks do not cover; else down to the limit.
+CREATE OR REPLACE FUNCTION billing_debit_allowed(
+  p_policy text, p_limit bigint, p_effective bigint, p_amount bigint, p_missing bigint
+) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE
+    WHEN p_policy = 'block' THEN p_effective >= p_amount AND p_missing = 0
+    ELSE p_effective - p_amount >= -coalesce(p_limit, billing_balance_max()) END
+$$;
+
+-- Book a debit of a locked account: blocks as planned, what is missing as overdraft. Returns the account, not yet stored.
+CREATE OR REPLACE FUNCTION billing_debit_book(
+  a billing_credit_account, p_entry uuid, p_kind text, p_amount bigint, p_blocks uuid[], p_amounts bigint[],
+  p_missing bigint, p_policy text, p_cause billing_cause, p_now timestamptz
+) RETURNS billing_credit_account LANGUAGE plpgsql AS $$
+DECLARE
+  v_blocks uuid[] := p_blocks;
+  v_moved bigint[] := '{}';
+BEGIN
+  PERFORM billing_blocks_take(p_blocks, p_amounts);
+  FOR i IN 1 .. cardinality(p_amounts) LOOP
+    v_moved := v_moved || -p_amounts[i];
+  END LOOP;
+  IF p_missing > 0 THEN
+    v_blocks := v_blocks || NULL::uuid;
+    v_moved := v_moved || -p_missing;
+  END IF;
+  a.balance_mc := a.balance_mc - p_amount;
+  a.overdraft_mc := a.overdraft_mc + p_missing;
+  a.sequence := a.sequence + 1;
+  a.last_entry_at := p_now;
+  PERFORM billing_entry_append(a, p_entry, p_kind, -p_amount, v_blocks, v_moved, p_cause);
+  IF p_missing > 0 AND p_policy = 'notify' THEN
+    PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, 'credit.overage', jsonb_build_object(
+      'amount', p_missing, 'overdraft', a.overdraft_mc, 'balance', a.balance_mc), p_now);
+  END IF;
+  RETURN a;
+END $$;
+
+-- Lock, check the policy, debit, in one call.
+--
+-- `p_metric` as in billing_blocks_plan. status: debited | insufficient | catch-up-due (a higher app's work is due first).
+CREATE OR REPLACE FUNCTION billing_credits_debit_v1(
+  p_environment uuid, p_account uuid, p_kind text, p_amount bigint, p_metric text, p_source_type text, p_source_id uuid,
+  p_actor text, p_reason text, p_key text, p_request text, p_metadata jsonb, p_now timestamptz,
+  OUT status text, OUT entry_id uuid, OUT balance bigint, OUT reserved bigint
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+  a billing_credit_account := billing_account_lock(p_environment, p_account, p_now);
+  v_now timestamptz := billing_account_now(a, p_now);
+  v_blocks uuid[];
+  v_amounts bigint[];
+  v_missing bigint;
+  v_policy text;
+  v_limit bigint;
+BEGIN
+  balance := a.balance_mc;
+  reserved := a.reserved_mc;
+  IF a.catch_up_at <= v_now THEN
+    status := 'catch-up-due';
+    RETURN;
+  END IF;
+  SELECT overage_policy, overage_limit_mc INTO v_policy, v_limit FROM customers_customer WHERE id = p_account;
+  SELECT p.blocks, p.amounts, p.missing INTO v_blocks, v_amounts, v_missing
+    FROM billing_blocks_plan(p_account, p_amount, p_metric, v_now) p;
+  IF NOT billing_debit_allowed(v_policy, v_limit, balance - reserved, p_amount, v_missing) THEN
+    status := 'insufficient';
+    RETURN;
+  END IF;
+  entry_id := purser_uuid7();
+  a := billing_debit_book(a, entry_id, p_kind, p_amount, v_blocks, v_amounts, v_missing, v_policy,
+    ROW(p_source_type, p_source_id, p_actor, p_reason, p_key, p_request, p_metadata)::billing_cause, v_now);
+  PERFORM billing_account_store(a, v_now);
+  status := 'debited';
+  balance := balance - p_amount;
+END $$;

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+
+from customers.kernel.ids import typeid, uuid7
+from customers.models import Environment
+from billing.models.account import CreditAccount
+
+
+class BlockSource(models.TextChoices):
+    TOPUP = "topup", "Topup"
+    PROMOTIONAL = "promotional", "Promotional"
+    PLAN_GRANT = "plan_grant", "Plan grant"
+    ROLLOVER = "rollover", "Rollover"
+    ADJUSTMENT = "adjustment", "Adjustment"
+    REFUND = "refund", "Refund"
+    MANUAL = "manual", "Manual"
+
+
+class BlockState(models.TextChoices):
+    PENDING = "pending", "Starts later"
+    LIVE = "live", "Live"
+    SPENT = "spent", "Spent"
+    EXPIRED = "expired", "Expired"
+
+
+class CreditBlock(models.Model):
+    """Credits that came in together, on one set of terms. Only the ledger kernel writes it; terms never change.
+
+    `remaining_mc` = Σ allocations to the block; `held_mc` of it is pinned by open holds.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
+    account = models.ForeignKey(CreditAccount, on_delete=models.PROTECT, related_name="blocks", db_index=False)
+    original_mc = models.BigIntegerField()
+    remaining_mc = models.BigIntegerField()
+    held_mc = models.BigIntegerField(default=0, db_default=0)
+    state = models.CharField(max_length=8, choices=BlockState.choices)
+    priority = models.SmallIntegerField(default=0)
+    effective_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)
+    # Null: burns for everything.
+    metric_keys = ArrayField(models.CharField(max_length=64), null=True)
+    source = models.CharField(max_length=12, choices=BlockSource.choices)
+    price_paid_minor = models.BigIntegerField(null=True)
+    currency = models.CharField(max_length=3, null=True)  # noqa: DJ001 - null: nothing was said
+    is_paid = models.BooleanField()
+    reason = models.CharField(max_length=1000, blank=True, default="")
+    metadata = models.JSONField(default=dict)
+    # What the block's grant entry says of its cause; a block that starts later needs it then.
+    cause_type = models.CharField(max_length=20)
+    cause_id = models.UUIDField()
+    actor = models.CharField(max_length=200)
+    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001
+    request_id = models.CharField(max_length=60, blank=True, default="")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "billing_credit_block"
+        ordering = ("-id",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(remaining_mc__gte=0, remaining_mc__lte=F("original_mc")),
+                name="block_remaining_is_between_zero_and_original",
+            ),
+            models.CheckConstraint(
+                condition=Q(held_mc__gte=0, held_mc__lte=F("remaining_mc")),
+                name="block_held_is_between_zero_and_remaining",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=("pending", "live", "spent", "expired")), name="block_state_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="live", remaining_mc__gt=0) | ~Q(state="live") & Q(remaining_mc=0),
+                name="block_is_live_while_something_remains",
+            ),
+            models.CheckConstraint(
+                condition=Q(priority__gte=0, priority__lte=100), name="block_priority_is_between_0_and_100"
+            ),
+            models.CheckConstraint(
+                condition=Q(expires_at__isnull=True) | Q(expires_at__gt=F("effective_at")),
+                name="block_expires_after_it_starts",
+            ),
+        )
+        indexes = (
+            # The burn order, as in billing_blocks_plan.
+            models.Index(
+                F("account"),
+                F("priority").desc(),
+                F("expires_at"),
+                F("is_paid"),
+                F("created_at"),
+                F("id"),
+                name="live_blocks_in_burn_order",
+                condition=Q(state="live"),
+            ),
+            models.Index(
+                fields=("account", "expires_at"),
+                name="live_blocks_by_expiry",
+                condition=Q(state="live", expires_at__isnull=False),
+            ),
+            models.Index(
+                fields=("account", "effective_at"), name="blocks_that_start_later", condition=Q(state="pending")
+            ),
+            models.Index(fields=("account", "-id"), name="blocks_of_an_account"),
+            models.Index(fields=("environment", "-id"), name="blocks_newest_first"),
+        )
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return typeid("blk", self.id)

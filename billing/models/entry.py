@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from customers.kernel.ids import typeid, uuid7
+from customers.models import Environment
+from billing.models.account import CreditAccount
+
+
+class EntryKind(models.TextChoices):
+    GRANT = "grant", "Grant"
+    DEBIT = "debit", "Debit"
+    EXPIRE = "expire", "Expiry"
+    ADJUST = "adjust", "Adjustment"
+    ROLLOVER = "rollover", "Rollover"
+    REFUND = "refund", "Refund"
+    CONVERT = "convert", "Conversion"
+
+
+class LedgerEntry(models.Model):
+    """One movement of one account, and what it took from or put into each block. Append-only, in the database itself.
+
+    `block_ids[i]` moved by `block_amounts[i]` mc; a null block is overdraft. Their sum is `amount_mc`.
+    Foreign keys are not checked at each insert: only the kernel writes here, holding the account's lock.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    account = models.ForeignKey(
+        CreditAccount, on_delete=models.PROTECT, related_name="entries", db_index=False, db_constraint=False
+    )
+    # 1, 2, 3, … per account.
+    sequence = models.BigIntegerField()
+    kind = models.CharField(max_length=8, choices=EntryKind.choices)
+    amount_mc = models.BigIntegerField()
+    block_ids = ArrayField(models.UUIDField(null=True))
+    block_amounts = ArrayField(models.BigIntegerField())
+    balance_after_mc = models.BigIntegerField()
+    effective_after_mc = models.BigIntegerField()
+    # The one thing that caused it. The same thing cannot cause the same kind of entry twice.
+    source_type = models.CharField(max_length=20)
+    source_id = models.UUIDField()
+    # For a refund: the debit it gives back.
+    reverses_id = models.UUIDField(null=True)
+    actor = models.CharField(max_length=200)
+    reason = models.CharField(max_length=1000, blank=True, default="")
+    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null: none was sent
+    request_id = models.CharField(max_length=60, blank=True, default="")
+    metadata = models.JSONField(null=True)
+    # When it happened, by the environment's clock: never before the account's previous entry. And when we learned it.
+    occurred_at = models.DateTimeField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "billing_ledger_entry"
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(fields=("account", "sequence"), name="entries_of_an_account_are_numbered_once"),
+            models.UniqueConstraint(
+                fields=("account", "kind", "source_id"), name="one_cause_makes_one_entry_of_a_kind"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=("grant", "debit", "expire", "adjust", "rollover", "refund", "convert")),
+                name="entry_kind_is_known",
+            ),
+        )
+        indexes = (
+            models.Index(fields=("environment", "-id"), name="entries_newest_first"),
+            models.Index(fields=("account", "occurred_at", "sequence"), name="entries_by_instant"),
+            models.Index(
+                fields=("account", "reverses_id"), name="refunds_of_a_debit", condition=Q(reverses_id__isnull=False)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return typeid("led", self.id)

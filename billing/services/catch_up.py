@@ -1,0 +1,39 @@
+"""The seam between periods: work of higher apps that is due before an account may move.
+
+An account carries `catch_up_at`, written by whoever owns that work. The kernel refuses to move an account whose
+instant has passed; the service then runs what is registered here and tries again. Nothing is imported upward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from billing.errors import CatchUpFailed
+
+CatchUp = Callable[..., None]
+
+_catch_ups: Final[list[CatchUp]] = []
+#: Each attempt does everything due; a second one is needed only when more became due meanwhile.
+_ATTEMPTS: Final = 4
+
+
+def catch_up_register(catch_up: CatchUp) -> None:
+    """Have `catch_up(environment_id=…, customer_id=…, now=…)` called when an account's `catch_up_at` has passed."""
+    _catch_ups.append(catch_up)
+
+
+def caught_up(attempt: Callable[[], Any], *, environment_id: UUID, customer_id: UUID, now: datetime) -> Any:
+    """The kernel's answer to `attempt`, after the work that it said was due first.
+
+    Raises CatchUpFailed when that work does not come to an end.
+    """
+    for _ in range(_ATTEMPTS):
+        answer = attempt()
+        if answer.status != "catch-up-due":
+            return answer
+        for catch_up in _catch_ups:
+            catch_up(environment_id=environment_id, customer_id=customer_id, now=now)
+    raise CatchUpFailed

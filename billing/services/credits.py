@@ -1,0 +1,193 @@
+"""Grant, adjust, refund and convert credits: the kernel's functions as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from billing.errors import (
+    BalanceTooLarge,
+    BlockWouldBeExpired,
+    ExceedsDebit,
+    InsufficientCredits,
+    LedgerEntryNotFound,
+    NotADebit,
+    NothingLeftToRefund,
+)
+from billing.events import credit_adjusted, credit_granted, credit_refunded
+from billing.models import LedgerEntry
+from billing.services.catch_up import caught_up
+from customers.errors import DomainError
+from customers.kernel.caller import Caller
+from customers.kernel.database import atomic, call_function
+from customers.kernel.ids import uuid7
+from customers.models import Customer
+
+_REFUSALS: Final[dict[str, type[DomainError]]] = {
+    "insufficient": InsufficientCredits,
+    "expired": BlockWouldBeExpired,
+    "balance-too-large": BalanceTooLarge,
+    "not-a-debit": NotADebit,
+    "exceeds-debit": ExceedsDebit,
+    "nothing-left": NothingLeftToRefund,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement:
+    """What a call did. `entry_id` is None while a block dated into the future waits for its start."""
+
+    entry_id: UUID | None
+    block_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """The one thing that causes a movement; the same thing cannot cause the same kind of movement twice."""
+
+    source_type: str
+    source_id: UUID
+    idempotency_key: str | None = None
+
+
+def credits_grant(
+    *,
+    caller: Caller,
+    customer: Customer,
+    credits_mc: int,
+    source: str = "manual",
+    reason: str = "",
+    priority: int = 0,
+    expires_at: datetime | None = None,
+    effective_at: datetime | None = None,
+    metric_keys: Sequence[str] | None = None,
+    price_paid_minor: int | None = None,
+    currency: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    cause: Cause | None = None,
+    idempotency_key: str | None = None,
+    now: datetime,
+) -> Movement:
+    """Give a customer a block of `credits_mc` millicredits, on terms that never change. Overdraft is repaid first.
+
+    Raises BlockWouldBeExpired, BalanceTooLarge.
+    """
+    block_id = uuid7()
+    cause = cause or Cause(source_type="grant", source_id=block_id, idempotency_key=idempotency_key)
+    with atomic():
+        answer = _moved(
+            "billing_credits_grant_v1",
+            caller=caller,
+            customer=customer,
+            now=now,
+            block=block_id,
+            kind="grant",
+            credits=credits_mc,
+            priority=priority,
+            effective_at=effective_at,
+            expires_at=expires_at,
+            metric_keys=list(metric_keys) if metric_keys else None,
+            source=source,
+            price_paid=price_paid_minor,
+            currency=currency,
+            metadata=metadata or {},
+            **_because(caller, cause, reason),
+        )
+        credit_granted(caller=caller, customer=customer, block_id=block_id, now=now)
+    return Movement(entry_id=answer.entry_id, block_id=block_id)
+
+
+def credits_adjust(
+    *,
+    caller: Caller,
+    customer: Customer,
+    delta_mc: int,
+    reason: str = "",
+    metadata: dict[str, Any] | None = None,
+    idempotency_key: str | None = None,
+    now: datetime,
+) -> Movement:
+    """Correct a balance by `delta_mc` ≠ 0: up repays overdraft and leaves a block, down drains in burn order.
+
+    Raises InsufficientCredits (policy `block` and less available), BalanceTooLarge.
+    """
+    block_id = uuid7()
+    cause = Cause(source_type="adjustment", source_id=uuid7(), idempotency_key=idempotency_key)
+    with atomic():
+        answer = _moved(
+            "billing_credits_adjust_v1",
+            caller=caller,
+            customer=customer,
+            now=now,
+            delta=delta_mc,
+            block=block_id,
+            metadata=metadata,
+            **_because(caller, cause, reason),
+        )
+        credit_adjusted(caller=caller, customer=customer, entry_id=answer.entry_id, now=now)
+    return Movement(entry_id=answer.entry_id, block_id=block_id if delta_mc > 0 else None)
+
+
+def credits_refund(
+    *,
+    caller: Caller,
+    customer: Customer,
+    entry_id: UUID,
+    amount_mc: int | None = None,
+    reason: str = "",
+    metadata: dict[str, Any] | None = None,
+    idempotency_key: str | None = None,
+    now: datetime,
+) -> Movement:
+    """Give back `amount_mc` of a debit (None: all that is left of it) into the blocks it came from.
+
+    What cannot go back there, because the block is dead, becomes a new block. Raises LedgerEntryNotFound, NotADebit,
+    ExceedsDebit, NothingLeftToRefund.
+    """
+    if not LedgerEntry.objects.filter(id=entry_id, account_id=customer.id).exists():
+        raise LedgerEntryNotFound
+    cause = Cause(source_type="refund", source_id=uuid7(), idempotency_key=idempotency_key)
+    with atomic():
+        answer = _moved(
+            "billing_credits_refund_v1",
+            caller=caller,
+            customer=customer,
+            now=now,
+            entry=entry_id,
+            amount=amount_mc,
+            new_block=uuid7(),
+            metadata=metadata,
+            **_because(caller, cause, reason),
+        )
+        credit_refunded(caller=caller, customer=customer, entry_id=answer.entry_id, now=now)
+    return Movement(entry_id=answer.entry_id, block_id=answer.block_id)
+
+
+def _because(caller: Caller, cause: Cause, reason: str) -> dict[str, Any]:
+    return {
+        "source_type": cause.source_type,
+        "source_id": cause.source_id,
+        "actor": caller.actor,
+        "reason": reason,
+        "key": cause.idempotency_key,
+        "request": caller.request_id,
+    }
+
+
+def _moved(function: str, *, caller: Caller, customer: Customer, now: datetime, **arguments: Any) -> Any:
+    """The kernel's answer, or the refusal it stands for. The account is made at first touch."""
+    answer = caught_up(
+        lambda: call_function(
+            function, environment=caller.environment_id, account=customer.id, now=now, **arguments
+        ),
+        environment_id=caller.environment_id,
+        customer_id=customer.id,
+        now=now,
+    )
+    refusal = _REFUSALS.get(answer.status)
+    if refusal is not None:
+        raise refusal
+    return answer

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F
+from django.db.models.functions import Now
+
+from customers.kernel.ids import typeid, uuid7
+from customers.models import Customer, Environment
+from metering.models.metric import BillableMetric
+from metering.models.rule import MeteringRule
+
+
+class UsageEvent(models.Model):
+    """Something a customer used. Written once, by metering_usage_record; its key is its identity for ever.
+
+    The database does not check these foreign keys at each insert: the one function that writes here has just read the
+    rows, none of them can be deleted, and four checks would be a fifth of a hot call.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="usage_events", db_index=False, db_constraint=False
+    )
+    metric = models.ForeignKey(
+        BillableMetric, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    # The rule version that priced it; null when the metric is only metered.
+    rule = models.ForeignKey(
+        MeteringRule, on_delete=models.PROTECT, null=True, related_name="+", db_index=False, db_constraint=False
+    )
+    units = models.DecimalField(max_digits=38, decimal_places=10)
+    cost_mc = models.BigIntegerField()
+    ledger_entry_id = models.UUIDField(null=True)
+    idempotency_key = models.CharField(max_length=255)
+    fingerprint = models.BinaryField(max_length=16)
+    # When it happened (the event's own timestamp), when we received it by the environment's clock, when it was stored.
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    created_at = models.DateTimeField(db_default=Now())
+    properties = models.JSONField(null=True)
+    metadata = models.JSONField(null=True)
+    actor = models.CharField(max_length=200)
+    request_id = models.CharField(max_length=60, blank=True, default="")
+
+    class Meta:
+        db_table = "metering_usage_event"
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("environment", "idempotency_key"), name="one_usage_event_per_idempotency_key"
+            ),
+            models.CheckConstraint(condition=models.Q(cost_mc__gte=0), name="usage_cost_is_not_negative"),
+        )
+        indexes = (
+            models.Index(fields=("environment", "-id"), name="events_newest_first"),
+            models.Index(F("customer"), F("metric"), F("occurred_at").desc(), name="events_of_a_customer_by_time"),
+        )
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return typeid("evt", self.id)

@@ -1,0 +1,102 @@
+-- One usage event: find or make the customer, check the policy, debit, store the event; all or nothing, in one call.
+--
+-- The cost was computed by the caller from the environment's rules as of `p_config_version`, for the customer and plan
+-- variant it expected (NULL when only default rules exist; then `p_scoped` is false and nothing is compared).
+-- status: accepted | duplicate | key-reused | stale-config | reprice (the customer or variant is another: see
+-- `customer_id`, `plan_variant_id`) | customer-not-found | suspended | insufficient | catch-up-due.
+CREATE OR REPLACE FUNCTION metering_usage_record_v1(
+  p_environment uuid, p_config_version bigint, p_by text, p_reference text, p_new_customer uuid, p_event uuid,
+  p_metric uuid, p_metric_key text, p_rule uuid, p_scoped boolean, p_priced_customer uuid, p_priced_variant uuid,
+  p_units numeric, p_cost bigint, p_key text, p_fingerprint bytea, p_timestamp timestamptz, p_properties jsonb,
+  p_metadata jsonb, p_actor text, p_request text, p_now timestamptz,
+  OUT status text, OUT event_id uuid, OUT cost bigint, OUT customer_id uuid, OUT plan_variant_id uuid,
+  OUT effective bigint
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+#variable_conflict use_column
+DECLARE
+  a billing_credit_account;
+  v_customer uuid := customers_customer_find_v1(p_environment, p_by, p_reference);
+  v_now timestamptz;
+  v_policy text;
+  v_limit bigint;
+  v_blocks uuid[];
+  v_amounts bigint[];
+  v_missing bigint;
+  v_entry uuid := CASE WHEN p_cost > 0 THEN purser_uuid7() END;
+BEGIN
+  IF (SELECT e.config_version FROM customers_environment e WHERE e.id = p_environment) <> p_config_version THEN
+    status := 'stale-config';
+    RETURN;
+  END IF;
+  SELECT r.status, r.event_id, r.cost INTO status, event_id, cost
+    FROM metering_event_replay(p_environment, v_customer, p_key, p_fingerprint) r;
+  IF status IS NOT NULL THEN
+    RETURN;
+  END IF;
+  IF v_customer IS NULL THEN
+    -- A new customer has nothing and the policy `block`: what costs is refused, and then leaves no customer.
+    IF p_by = 'id' AND customers_uuid_text(p_reference) IS NULL THEN
+      status := 'customer-not-found';
+      RETURN;
+    ELSIF p_cost > 0 THEN
+      status := 'insufficient';
+      effective := 0;
+      RETURN;
+    END IF;
+    v_customer := (customers_customer_ensure_v1(p_environment, p_by, p_reference, p_new_customer, p_now)).customer_id;
+  END IF;
+  a := billing_account_lock(p_environment, v_customer, p_now);
+  v_now := billing_account_now(a, p_now);
+  customer_id := v_customer;
+  plan_variant_id := a.plan_variant_id;
+  effective := a.balance_mc - a.reserved_mc;
+  SELECT c.overage_policy, c.overage_limit_mc INTO v_policy, v_limit FROM customers_customer c WHERE c.id = v_customer;
+  SELECT p.blocks, p.amounts, p.missing INTO v_blocks, v_amounts, v_missing
+    FROM billing_blocks_plan(v_customer, p_cost, p_metric_key, v_now) p;
+  status := CASE
+    WHEN a.catch_up_at <= v_now THEN 'catch-up-due'
+    WHEN a.usage_suspended IS NOT NULL THEN 'suspended'
+    WHEN p_scoped AND (p_priced_customer, p_priced_variant) IS DISTINCT FROM (v_customer, a.plan_variant_id) THEN 'reprice'
+    WHEN p_cost > 0 AND NOT billing_debit_allowed(v_policy, v_limit, effective, p_cost, v_missing) THEN 'insufficient'
+    ELSE 'accepted' END;
+  IF status <> 'accepted' THEN
+    RETURN;
+  END IF;
+  INSERT INTO metering_usage_event (
+    id, environment_id, customer_id, metric_id, rule_id, units, cost_mc, idempotency_key, fingerprint, occurred_at,
+    received_at, properties, metadata, ledger_entry_id, actor, request_id
+  ) VALUES (
+    p_event, p_environment, v_customer, p_metric, p_rule, p_units, p_cost, p_key, p_fingerprint,
+    coalesce(p_timestamp, v_now), v_now, p_properties, p_metadata, v_entry, p_actor, p_request
+  ) ON CONFLICT (environment_id, idempotency_key) DO NOTHING;
+  IF NOT FOUND THEN
+    -- The same key came in meanwhile, for this customer or another; it is committed now.
+    SELECT r.status, r.event_id, r.cost INTO status, event_id, cost
+      FROM metering_event_replay(p_environment, v_customer, p_key, p_fingerprint) r;
+    RETURN;
+  END IF;
+  event_id := p_event;
+  cost := p_cost;
+  IF p_cost > 0 THEN
+    effective := effective - p_cost;
+    a := billing_debit_book(a, v_entry, 'debit', p_cost, v_blocks, v_amounts, v_missing, v_policy,
+      ROW('event', p_event, p_actor, '', p_key, p_request, p_metadata)::billing_cause, v_now);
+    PERFORM billing_account_store(a, v_now);
+  END IF;
+END $$;
+
+-- The event this key made before, if any: `duplicate`, or `key-reused` when something else was asked for then.
+CREATE OR REPLACE FUNCTION metering_event_replay(
+  p_environment uuid, p_customer uuid, p_key text, p_fingerprint bytea,
+  OUT status text, OUT event_id uuid, OUT cost bigint
+) LANGUAGE plpgsql AS $$
+DECLARE e record;
+BEGIN
+  SELECT u.id, u.cost_mc, u.customer_id, u.fingerprint INTO e FROM metering_usage_event u
+    WHERE u.environment_id = p_environment AND u.idempotency_key = p_key;
+  IF FOUND THEN
+    status := CASE WHEN e.customer_id = p_customer AND e.fingerprint = p_fingerprint THEN 'duplicate' ELSE 'key-reused' END;
+    event_id := e.id;
+    cost := e.cost_mc;
+  END IF;
+END $$;

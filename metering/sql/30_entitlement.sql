@@ -1,0 +1,33 @@
+-- What an entitlement check needs to know of a customer at `p_now`, in one query that writes nothing.
+--
+-- status: found | stale-config | customer-not-found. `usable` is what this metric may burn, NULL when that is all.
+CREATE OR REPLACE FUNCTION metering_entitlement_v1(
+  p_environment uuid, p_config_version bigint, p_by text, p_reference text, p_metric_key text, p_now timestamptz,
+  OUT status text, OUT customer_id uuid, OUT public_id text, OUT external_id text, OUT policy text, OUT overage_limit bigint,
+  OUT balance bigint, OUT reserved bigint, OUT usable bigint, OUT plan_variant_id uuid, OUT usage_suspended text
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+#variable_conflict use_column
+DECLARE
+  a billing_credit_account;
+BEGIN
+  IF (SELECT e.config_version FROM customers_environment e WHERE e.id = p_environment) <> p_config_version THEN
+    status := 'stale-config';
+    RETURN;
+  END IF;
+  customer_id := customers_customer_find_v1(p_environment, p_by, p_reference);
+  SELECT c.public_id, c.external_id, c.overage_policy, c.overage_limit_mc INTO public_id, external_id, policy, overage_limit
+    FROM customers_customer c WHERE c.id = customer_id;
+  IF NOT FOUND THEN
+    status := 'customer-not-found';
+    RETURN;
+  END IF;
+  a := billing_account_at(p_environment, customer_id, p_now);
+  status := 'found';
+  balance := coalesce(a.balance_mc, 0);
+  reserved := coalesce(a.reserved_mc, 0);
+  plan_variant_id := a.plan_variant_id;
+  usage_suspended := a.usage_suspended;
+  IF a.has_scoped_blocks THEN
+    usable := billing_free_for_metric(customer_id, p_metric_key, p_now);
+  END IF;
+END $$;
