@@ -3,10 +3,125 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from billing.models import CreditAccount, CreditBlock, LedgerEntry
+from billing.models import CreditAccount, CreditBlock
+from customers.events import event_type
 from customers.kernel.caller import Caller
 from customers.kernel.ids import typeid
-from customers.models import Customer
+from customers.kernel.instants import instant_text
+from customers.services.outbox import event_emit
+
+_BALANCES: Final = {"balance": 99000, "reserved_balance": 0, "effective_balance": 99000}
+_BLOCK: Final = "blk_01k7x3s9c5ef6v8b2n4m6q8r0t"
+_ENTRY: Final = "led_01k7x3s9c5ef6v8b2n4m6q8r0t"
+
+event_type(
+    "credit.granted",
+    "Credits were given: a grant, a topup, a plan's budget, or the plan half of a conversion.",
+    {
+        "block_id": _BLOCK,
+        "ledger_entry_id": _ENTRY,
+        "amount": 100000,
+        "source": "promotional",
+        "priority": 0,
+        "effective_at": "2026-04-03T09:01:00Z",
+        "expires_at": None,
+        **_BALANCES,
+    },
+)
+event_type(
+    "credit.adjusted",
+    "A balance was corrected by hand or by a call, up or down.",
+    {"ledger_entry_id": _ENTRY, "amount": -1000, "reason": "duplicate import", **_BALANCES},
+)
+event_type(
+    "credit.refunded",
+    "All or part of a debit was given back.",
+    {"ledger_entry_id": _ENTRY, "amount": 1000, "refunded_entry_id": _ENTRY, "reason": "", **_BALANCES},
+)
+event_type(
+    "credit.expired",
+    "Credits reached the end of their block's life unused.",
+    {"block_ids": [_BLOCK], "amount": 5000, "balance": 99000, "effective_balance": 99000},
+)
+event_type(
+    "credit.balance_low",
+    "The effective balance fell to the customer's threshold; said once per crossing.",
+    {"threshold": 10000, **_BALANCES},
+)
+event_type(
+    "credit.overage",
+    "A debit went beyond what the blocks cover, with the policy `notify`.",
+    {"amount": 500, "overdraft": 500, "balance": -500},
+)
+event_type(
+    "reservation.expired",
+    "A reservation's time ran out; its credits went back.",
+    {
+        "reservation_id": "res_01k7x3s9c5ef6v8b2n4m6q8r0t",
+        "reserved_amount": 5000,
+        "balance": 99000,
+        "effective_balance": 99000,
+    },
+)
+
+
+def credit_granted(
+    *, caller: Caller, account: CreditAccount, block: CreditBlock, amount_mc: int, entry_id: UUID | None, now: datetime
+) -> None:
+    """`credit.granted`; without an entry yet when the block starts later."""
+    data = {
+        "block_id": block.public_id,
+        "ledger_entry_id": typeid("led", entry_id) if entry_id else None,
+        "amount": amount_mc,
+        "source": block.source,
+        "priority": block.priority,
+        "effective_at": instant_text(block.effective_at),
+        "expires_at": instant_text(block.expires_at) if block.expires_at else None,
+        **_balances(account),
+    }
+    event_emit(caller=caller, event="credit.granted", customer_id=account.customer_id, data=data, now=now)
+
+
+def credit_adjusted(
+    *, caller: Caller, account: CreditAccount, entry_id: UUID, amount_mc: int, reason: str, now: datetime
+) -> None:
+    """`credit.adjusted`."""
+    data = {
+        "ledger_entry_id": typeid("led", entry_id),
+        "amount": amount_mc,
+        "reason": reason,
+        **_balances(account),
+    }
+    event_emit(caller=caller, event="credit.adjusted", customer_id=account.customer_id, data=data, now=now)
+
+
+def credit_refunded(
+    *,
+    caller: Caller,
+    account: CreditAccount,
+    entry_id: UUID,
+    refunded_entry_id: UUID,
+    amount_mc: int,
+    reason: str,
+    now: datetime,
+) -> None:
+    """`credit.refunded`."""
+    data = {
+        "ledger_entry_id": typeid("led", entry_id),
+        "amount": amount_mc,
+        "refunded_entry_id": typeid("led", refunded_entry_id),
+        "reason": reason,
+        **_balances(account),
+    }
+    event_emit(caller=caller, event="credit.refunded", customer_id=account.customer_id, data=data, now=now)
+
+
+def _balances(account: CreditAccount) -> dict[str, Any]:
+    return {
+        "balance": account.balance_mc,
+        "reserved_balance": account.reserved_mc,
+        "effective_balance": account.effective_mc,
+    }

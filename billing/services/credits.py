@@ -18,7 +18,7 @@ from billing.errors import (
     NothingLeftToRefund,
 )
 from billing.events import credit_adjusted, credit_granted, credit_refunded
-from billing.models import LedgerEntry
+from billing.models import CreditAccount, CreditBlock, LedgerEntry
 from billing.services.catch_up import caught_up
 from customers.errors import DomainError
 from customers.kernel.caller import Caller
@@ -38,10 +38,12 @@ _REFUSALS: Final[dict[str, type[DomainError]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movement:
-    """What a call did. `entry_id` is None while a block dated into the future waits for its start."""
+    """What a call did, and the account as it is now. `entry_id` is None while a block dated ahead waits for its start."""
 
+    account: CreditAccount
+    amount_mc: int
     entry_id: UUID | None
-    block_id: UUID | None
+    block: CreditBlock | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +98,16 @@ def credits_grant(
             metadata=metadata or {},
             **_because(caller, cause, reason),
         )
-        credit_granted(caller=caller, customer=customer, block_id=block_id, now=now)
-    return Movement(entry_id=answer.entry_id, block_id=block_id)
+        movement = _movement(customer, credits_mc, answer.entry_id, block_id)
+        credit_granted(
+            caller=caller,
+            account=movement.account,
+            block=movement.block,
+            amount_mc=credits_mc,
+            entry_id=answer.entry_id,
+            now=now,
+        )
+    return movement
 
 
 def credits_adjust(
@@ -127,8 +137,16 @@ def credits_adjust(
             metadata=metadata,
             **_because(caller, cause, reason),
         )
-        credit_adjusted(caller=caller, customer=customer, entry_id=answer.entry_id, now=now)
-    return Movement(entry_id=answer.entry_id, block_id=block_id if delta_mc > 0 else None)
+        movement = _movement(customer, delta_mc, answer.entry_id, block_id if delta_mc > 0 else None)
+        credit_adjusted(
+            caller=caller,
+            account=movement.account,
+            entry_id=answer.entry_id,
+            amount_mc=delta_mc,
+            reason=reason,
+            now=now,
+        )
+    return movement
 
 
 def credits_refund(
@@ -162,8 +180,26 @@ def credits_refund(
             metadata=metadata,
             **_because(caller, cause, reason),
         )
-        credit_refunded(caller=caller, customer=customer, entry_id=answer.entry_id, now=now)
-    return Movement(entry_id=answer.entry_id, block_id=answer.block_id)
+        movement = _movement(customer, answer.refunded, answer.entry_id, answer.block_id)
+        credit_refunded(
+            caller=caller,
+            account=movement.account,
+            entry_id=answer.entry_id,
+            refunded_entry_id=entry_id,
+            amount_mc=answer.refunded,
+            reason=reason,
+            now=now,
+        )
+    return movement
+
+
+def _movement(customer: Customer, amount_mc: int, entry_id: UUID | None, block_id: UUID | None) -> Movement:
+    return Movement(
+        account=CreditAccount.objects.get(customer_id=customer.id),
+        amount_mc=amount_mc,
+        entry_id=entry_id,
+        block=CreditBlock.objects.get(id=block_id) if block_id else None,
+    )
 
 
 def _because(caller: Caller, cause: Cause, reason: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class MeteringRule(models.Model):
     """What a metric costs in credits, for everyone, for the customers of a plan variant, or for one customer.
 
     A rule never changes: a new version for the same metric and scope takes over at its `effective_from`, and
-    events keep pointing at the version that priced them. Whether a rule is superseded follows, it is not stored.
+    events keep pointing at the version that priced them. That a rule is superseded is therefore not stored.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import F
 from django.db.models.functions import Now
 
 from customers.kernel.ids import typeid, uuid7
@@ -56,7 +55,7 @@ class UsageEvent(models.Model):
         )
         indexes = (
             models.Index(fields=("environment", "-id"), name="events_newest_first"),
-            models.Index(F("customer"), F("metric"), F("occurred_at").desc(), name="events_of_a_customer_by_time"),
+            models.Index(fields=("customer", "metric", "received_at"), name="events_of_a_customer_as_received"),
         )
 
     def __str__(self) -> str:

@@ -2,15 +2,18 @@
 --
 -- The cost was computed by the caller from the environment's rules as of `p_config_version`, for the customer and plan
 -- variant it expected (NULL when only default rules exist; then `p_scoped` is false and nothing is compared).
+-- With a rule whose price depends on the cycle, `p_cycle_units` and `p_cycle_charged` are where the customer was taken
+-- to stand in it (for the property `p_dimension` with `p_value`, '' when the rule has none); NULL otherwise.
+--
 -- status: accepted | duplicate | key-reused | stale-config | reprice (the customer or variant is another: see
--- `customer_id`, `plan_variant_id`) | customer-not-found | suspended | insufficient | catch-up-due.
+-- `customer_id`, `plan_variant_id`) | stale-counter (see `cycle_units`, `cycle_charged`) | customer-not-found | suspended | insufficient | catch-up-due.
 CREATE OR REPLACE FUNCTION metering_usage_record_v1(
   p_environment uuid, p_config_version bigint, p_by text, p_reference text, p_new_customer uuid, p_event uuid,
   p_metric uuid, p_metric_key text, p_rule uuid, p_scoped boolean, p_priced_customer uuid, p_priced_variant uuid,
-  p_units numeric, p_cost bigint, p_key text, p_fingerprint bytea, p_timestamp timestamptz, p_properties jsonb,
+  p_dimension text, p_value text, p_cycle_units numeric, p_cycle_charged bigint, p_units numeric, p_cost bigint, p_key text, p_fingerprint bytea, p_timestamp timestamptz, p_properties jsonb,
   p_metadata jsonb, p_actor text, p_request text, p_now timestamptz,
   OUT status text, OUT event_id uuid, OUT cost bigint, OUT customer_id uuid, OUT plan_variant_id uuid,
-  OUT effective bigint
+  OUT effective bigint, OUT cycle_units numeric, OUT cycle_charged bigint
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 #variable_conflict use_column
 DECLARE
@@ -51,12 +54,17 @@ BEGIN
   plan_variant_id := a.plan_variant_id;
   effective := a.balance_mc - a.reserved_mc;
   SELECT c.overage_policy, c.overage_limit_mc INTO v_policy, v_limit FROM customers_customer c WHERE c.id = v_customer;
+  IF p_cycle_units IS NOT NULL THEN
+    SELECT r.units, r.charged INTO cycle_units, cycle_charged
+      FROM metering_counter_read(a, v_customer, p_metric, p_rule, p_dimension, p_value, v_now) r;
+  END IF;
   SELECT p.blocks, p.amounts, p.missing INTO v_blocks, v_amounts, v_missing
     FROM billing_blocks_plan(v_customer, p_cost, p_metric_key, v_now) p;
   status := CASE
     WHEN a.catch_up_at <= v_now THEN 'catch-up-due'
     WHEN a.usage_suspended IS NOT NULL THEN 'suspended'
     WHEN p_scoped AND (p_priced_customer, p_priced_variant) IS DISTINCT FROM (v_customer, a.plan_variant_id) THEN 'reprice'
+    WHEN (cycle_units, cycle_charged) IS DISTINCT FROM (p_cycle_units, p_cycle_charged) THEN 'stale-counter'
     WHEN p_cost > 0 AND NOT billing_debit_allowed(v_policy, v_limit, effective, p_cost, v_missing) THEN 'insufficient'
     ELSE 'accepted' END;
   IF status <> 'accepted' THEN
@@ -77,6 +85,10 @@ BEGIN
   END IF;
   event_id := p_event;
   cost := p_cost;
+  IF p_cycle_units IS NOT NULL THEN
+    PERFORM metering_counter_write(a, p_metric, p_rule, p_dimension, p_value, cycle_units + p_units,
+      cycle_charged + p_cost, v_now);
+  END IF;
   IF p_cost > 0 THEN
     effective := effective - p_cost;
     a := billing_debit_book(a, v_entry, 'debit', p_cost, v_blocks, v_amounts, v_missing, v_policy,

@@ -1,10 +1,13 @@
 -- What an entitlement check needs to know of a customer at `p_now`, in one query that writes nothing.
 --
+-- `p_rule` is given when the price depends on the cycle; then where the customer stands in it is told too.
 -- status: found | stale-config | customer-not-found. `usable` is what this metric may burn, NULL when that is all.
 CREATE OR REPLACE FUNCTION metering_entitlement_v1(
-  p_environment uuid, p_config_version bigint, p_by text, p_reference text, p_metric_key text, p_now timestamptz,
+  p_environment uuid, p_config_version bigint, p_by text, p_reference text, p_metric uuid, p_metric_key text,
+  p_rule uuid, p_now timestamptz,
   OUT status text, OUT customer_id uuid, OUT public_id text, OUT external_id text, OUT policy text, OUT overage_limit bigint,
-  OUT balance bigint, OUT reserved bigint, OUT usable bigint, OUT plan_variant_id uuid, OUT usage_suspended text
+  OUT balance bigint, OUT reserved bigint, OUT usable bigint, OUT plan_variant_id uuid, OUT usage_suspended text,
+  OUT cycle_units numeric, OUT cycle_charged bigint
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 #variable_conflict use_column
 DECLARE
@@ -27,6 +30,10 @@ BEGIN
   reserved := coalesce(a.reserved_mc, 0);
   plan_variant_id := a.plan_variant_id;
   usage_suspended := a.usage_suspended;
+  IF p_rule IS NOT NULL THEN
+    SELECT r.units, r.charged INTO cycle_units, cycle_charged
+      FROM metering_counter_read(a, customer_id, p_metric, p_rule, '', '', p_now) r;
+  END IF;
   IF a.has_scoped_blocks THEN
     usable := billing_free_for_metric(customer_id, p_metric_key, p_now);
   END IF;
