@@ -68,11 +68,23 @@ class RateTable:
 def dimension_value(value: object) -> str:
     """A property's value as the text that rates are looked up and units are counted by.
 
-    Numbers and booleans count as their JSON text. What is no single value, or is longer than any rate's name
-    can be, counts as absent.
+    Numbers and booleans count as their text in the database. What is no single value, or is longer than any rate's
+    name can be, counts as absent. `metering_dimension_value` in SQL is its twin.
     """
-    if isinstance(value, str):
-        return value if len(value) <= VALUE_MAX_LENGTH else NO_VALUE
+    text = _text(value)
+    return text if len(text) <= VALUE_MAX_LENGTH else NO_VALUE
+
+
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, int | Decimal) else NO_VALUE
+    if isinstance(value, int | Decimal):
+        return _digits(Decimal(value))
+    return value if isinstance(value, str) else NO_VALUE
+
+
+def _digits(number: Decimal) -> str:
+    """As PostgreSQL writes a number: no exponent, no negative zero."""
+    if abs(int(number.as_tuple().exponent)) > VALUE_MAX_LENGTH:
+        return NO_VALUE
+    return format(number if number else number.copy_abs(), "f")

@@ -1,4 +1,7 @@
+import uuid
+
 import django.db.models.deletion
+import django.db.models.functions.comparison
 from django.db import migrations, models
 
 import customers.kernel.ids
@@ -86,6 +89,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("plan_variant_id", models.UUIDField(blank=True, null=True)),
+                (
+                    "scope_id",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=django.db.models.functions.comparison.Coalesce(
+                            "customer_id", "plan_variant_id", models.Value(uuid.UUID(int=0))
+                        ),
+                        output_field=models.UUIDField(),
+                    ),
+                ),
                 ("version", models.IntegerField()),
                 (
                     "cost_type",
@@ -218,9 +231,8 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="meteringrule",
             constraint=models.UniqueConstraint(
-                fields=("environment", "metric", "customer", "plan_variant_id", "version"),
+                fields=("environment", "metric", "scope_id", "version"),
                 name="a_rule_version_exists_once_per_metric_and_scope",
-                nulls_distinct=False,
             ),
         ),
         migrations.AddConstraint(

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce
 
 from customers.kernel.ids import typeid, uuid7
 from customers.models import Customer, Environment
 from metering.models.metric import BillableMetric
+
+#: The scope of rules for everyone.
+EVERYONE = UUID(int=0)
 
 
 class CostType(models.TextChoices):
@@ -31,6 +37,12 @@ class MeteringRule(models.Model):
         Customer, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
     plan_variant_id = models.UUIDField(null=True, blank=True)
+    # What the scope is compared by: null does not equal null.
+    scope_id = models.GeneratedField(
+        expression=Coalesce("customer_id", "plan_variant_id", Value(EVERYONE)),
+        output_field=models.UUIDField(),
+        db_persist=True,
+    )
     # 1, 2, 3, … per metric and scope.
     version = models.IntegerField()
     cost_type = models.CharField(max_length=8, choices=CostType.choices)
@@ -46,8 +58,7 @@ class MeteringRule(models.Model):
         ordering = ("-id",)
         constraints = (
             models.UniqueConstraint(
-                fields=("environment", "metric", "customer", "plan_variant_id", "version"),
-                nulls_distinct=False,
+                fields=("environment", "metric", "scope_id", "version"),
                 name="a_rule_version_exists_once_per_metric_and_scope",
             ),
             models.CheckConstraint(

@@ -107,7 +107,7 @@ class EnvironmentConfig:
 
 
 def config_get(environment_id: UUID, version: int = 0) -> EnvironmentConfig:
-    """The snapshot this process has; a new one when it has none that is fresh, or one older than `version`."""
+    """The snapshot this process has; a new one if it has none, or one known to be old or below `version`."""
     found = _snapshots.get(environment_id)
     if found is None or found.version < version or environment_id in _outdated:
         return config_reload(environment_id)
@@ -231,5 +231,5 @@ class _Snapshots:
 
 
 _snapshots: Final = _Snapshots()
-#: Environments whose snapshot is known to be old. It stays as the ground for the next one, which reads only what is new.
+#: Environments whose snapshot is known to be old. It stays: the next one reads only what is new since.
 _outdated: Final[set[UUID]] = set()

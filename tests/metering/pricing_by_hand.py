@@ -1,4 +1,4 @@
-"""The prices of spec section 5 once more, as naively as possible: fractions, one tier after the other, no shortcuts."""
+"""All prices once more, as naively as possible: fractions, one tier after the other, no shortcuts."""
 
 from __future__ import annotations
 
