@@ -13,7 +13,7 @@ BEGIN
     FOREACH name IN ARRAY ARRAY['purser_owner', 'purser_kernel', 'purser_app'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
             BEGIN
-                EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', name);
+                EXECUTE format('CREATE ROLE %I NOLOGIN', name);
             EXCEPTION WHEN duplicate_object OR unique_violation THEN
                 NULL; -- someone preparing another database of this server was quicker
             END;
@@ -42,17 +42,12 @@ BEGIN
 END
 $$;
 
--- The owner may hand a function over to the kernel, yet has none of the kernel's rights by itself. Before
--- PostgreSQL 16 only the NOINHERIT of the role says so.
+-- Migrations make functions and hand them over to the kernel, grant them, use them in triggers, and replace them
+-- later: to the owner, what is the kernel's is its own. The application is a member of neither.
 DO $$
 BEGIN
-    IF pg_has_role('purser_owner', 'purser_kernel', 'MEMBER') THEN
-        RETURN;
-    END IF;
-    IF current_setting('server_version_num')::int >= 160000 THEN
-        EXECUTE 'GRANT purser_kernel TO purser_owner WITH INHERIT FALSE, SET TRUE, ADMIN FALSE';
-    ELSE
-        EXECUTE 'GRANT purser_kernel TO purser_owner';
+    IF NOT pg_has_role('purser_owner', 'purser_kernel', 'USAGE') THEN
+        GRANT purser_kernel TO purser_owner;
     END IF;
 END
 $$;
