@@ -65,3 +65,10 @@ class UsageSuspended(DomainError):
     resume it."""
 
     code, status, title = "usage-suspended", 403, "Usage is suspended"
+
+
+class NoRateForProperty(DomainError):
+    """The metering rule prices by an event property, and has neither a rate for this event's value nor one for all
+    others (`*`). Send the property in `properties`, or add the rate."""
+
+    code, status, title = "no-rate-for-property", 422, "The rule has no rate for this event"

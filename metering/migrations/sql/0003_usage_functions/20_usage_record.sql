@@ -97,6 +97,17 @@ BEGIN
   END IF;
 END $$;
 
+-- What a key recorded before: `duplicate`, `key-reused`, or NULL.
+CREATE OR REPLACE FUNCTION metering_usage_find_v1(
+  p_environment uuid, p_by text, p_reference text, p_key text, p_fingerprint bytea,
+  OUT status text, OUT event_id uuid, OUT cost bigint
+) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+  SELECT r.status, r.event_id, r.cost INTO status, event_id, cost
+    FROM metering_event_replay(
+      p_environment, customers_customer_find_v1(p_environment, p_by, p_reference), p_key, p_fingerprint) r;
+END $$;
+
 -- The event this key made before, if any: `duplicate`, or `key-reused` when something else was asked for then.
 CREATE OR REPLACE FUNCTION metering_event_replay(
   p_environment uuid, p_customer uuid, p_key text, p_fingerprint bytea,
