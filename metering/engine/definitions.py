@@ -16,14 +16,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from customers.errors import FieldError
+from customers.kernel.amounts import UNITS_MAX
 from metering.engine.exact import exact_decimal
 from metering.engine.rates import VALUE_MAX_LENGTH, Rate, RateTable, Terms
 from metering.engine.terms import Flat, Package, PerUnit
 from metering.engine.tiers import Graduated, Tier, Volume
 from metering.errors import InvalidMeteringRule
 
-#: The largest price and the largest bound of a tier, in mc or units.
-NUMBER_MAX: Final = 10**15
 TIERS_MAX: Final = 100
 RATES_MAX: Final = 1000
 RATES: Final = "rates"
@@ -62,7 +61,7 @@ class _Reader:
     def known(self, given: Mapping[str, Any], allowed: Collection[str], *, at: str, why: str) -> None:
         for name in given:
             if name not in allowed:
-                self.refuse(f"{at}{name}"[:200], "unknown", why)
+                self.refuse(f"{at}{name}"[:200], "unknown-field", why)
 
     def number(
         self, given: Mapping[str, Any], name: str, *, at: str, above_zero: bool = False
@@ -203,4 +202,4 @@ def _wrong_with(value: Decimal | None, *, above_zero: bool) -> tuple[str, str] |
         return "invalid", "Must be a number with at most 10 decimals."
     if value < 0 or (above_zero and value == 0):
         return "out-of-range", "Must be above zero." if above_zero else "Must not be negative."
-    return ("out-of-range", f"Must be at most {NUMBER_MAX}.") if value > NUMBER_MAX else None
+    return ("out-of-range", f"Must be at most {UNITS_MAX}.") if value > UNITS_MAX else None

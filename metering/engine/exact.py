@@ -6,14 +6,14 @@ context, precision or float is involved. Decimals exist only at the border.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
 from functools import reduce
 from typing import Final
 
-DECIMALS: Final = 10
-SCALE: Final = 10**DECIMALS
+from customers.kernel.amounts import UNITS_DECIMALS, decimal_parse
+
+SCALE: Final = 10**UNITS_DECIMALS
 #: The scale of a quantity times a price.
 PRODUCT: Final = SCALE * SCALE
 HALF: Final = PRODUCT // 2
@@ -21,8 +21,6 @@ HALF: Final = PRODUCT // 2
 # Wide enough for sums of numeric(38,10) and for products; an operation that would round raises instead.
 _CONTEXT: Final = Context(prec=120, rounding=ROUND_HALF_UP, traps=[Inexact, InvalidOperation])
 _SCALE_DECIMAL: Final = Decimal(SCALE)
-# Decimal() alone would also take "1_000", " 1 ", "NaN" and digits of other scripts.
-_NUMBER: Final = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
 
 Exact = Decimal | int
 
@@ -61,11 +59,8 @@ def exact_decimal(value: object) -> Decimal | None:
 
     A float is none: it has lost what was written before anybody could look.
     """
-    text = str(value) if isinstance(value, int | Decimal | str) and not isinstance(value, bool) else ""
-    if not _NUMBER.fullmatch(text):
-        return None
-    number = Decimal(text)
-    if abs(number.adjusted()) > 60:
+    number = _number(value)
+    if number is None or not number.is_finite() or abs(number.adjusted()) > 60:
         return None
     try:
         return unscaled(scaled(number))
@@ -73,7 +68,7 @@ def exact_decimal(value: object) -> Decimal | None:
         return None
 
 
-def plain(value: Decimal) -> int | str:
-    """A decimal in JSON: a number when whole, else its digits as text, so that no reader makes a float of
-    it."""
-    return int(value) if value == value.to_integral_value() else format(value, "f")
+def _number(value: object) -> Decimal | None:
+    if isinstance(value, str):
+        return decimal_parse(value)
+    return Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from metering.engine.exact import SCALE, plain, rounded, scaled
+from customers.kernel.amounts import units_shown
+from metering.engine.exact import SCALE, rounded, scaled
 from metering.engine.terms import Flat, Package, PerUnit
 from metering.engine.tiers import Graduated, Volume
 
@@ -42,7 +43,7 @@ class Rate:
         return self, NO_VALUE
 
     def to_json(self) -> dict[str, Any]:
-        minimum = {} if self.minimum_cost is None else {"minimum_cost": plain(self.minimum_cost)}
+        minimum = {} if self.minimum_cost is None else {"minimum_cost": units_shown(self.minimum_cost)}
         return self.terms.to_json() | minimum
 
 
@@ -68,8 +69,8 @@ class RateTable:
 def dimension_value(value: object) -> str:
     """A property's value as the text that rates are looked up and units are counted by.
 
-    Numbers and booleans count as their text in the database. What is no single value, or is longer than any rate's
-    name can be, counts as absent. `metering_dimension_value` in SQL is its twin.
+    Numbers and booleans count as their text in the database. What is no single value, or is longer than any
+    rate's name can be, counts as absent. `metering_dimension_value` in SQL is its twin.
     """
     text = _text(value)
     return text if len(text) <= VALUE_MAX_LENGTH else NO_VALUE
@@ -87,4 +88,4 @@ def _digits(number: Decimal) -> str:
     """As PostgreSQL writes a number: no exponent, no negative zero."""
     if abs(int(number.as_tuple().exponent)) > VALUE_MAX_LENGTH:
         return NO_VALUE
-    return format(number if number else number.copy_abs(), "f")
+    return format(number or number.copy_abs(), "f")

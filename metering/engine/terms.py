@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar
 
+from customers.kernel.amounts import units_shown
 from metering.engine.exact import (
     HALF,
     PRODUCT,
     SCALE,
     Exact,
     largest_factor_below,
-    plain,
     rounded,
     scaled,
     unscaled,
@@ -54,7 +54,7 @@ class Flat:
         return [Line(kind="event", amount=self.unit_cost)]
 
     def to_json(self) -> dict[str, Any]:
-        return {"cost_type": self.cost_type, "unit_cost": plain(self.unit_cost)}
+        return {"cost_type": self.cost_type, "unit_cost": units_shown(self.unit_cost)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class PerUnit:
         return [Line(kind="units", amount=amount, units=unscaled(scaled(units)), unit_cost=self.unit_cost)]
 
     def to_json(self) -> dict[str, Any]:
-        return {"cost_type": self.cost_type, "unit_cost": plain(self.unit_cost)}
+        return {"cost_type": self.cost_type, "unit_cost": units_shown(self.unit_cost)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,6 @@ class Package:
     def to_json(self) -> dict[str, Any]:
         return {
             "cost_type": self.cost_type,
-            "package_size": plain(self.package_size),
-            "package_cost": plain(self.package_cost),
+            "package_size": units_shown(self.package_size),
+            "package_cost": units_shown(self.package_cost),
         }

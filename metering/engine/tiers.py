@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar
 
+from customers.kernel.amounts import units_shown
 from metering.engine.exact import (
     HALF,
     PRODUCT,
     SCALE,
     Exact,
     largest_factor_below,
-    plain,
     rounded,
     scaled,
     unscaled,
@@ -30,9 +30,9 @@ class Tier:
     flat_cost: Decimal = Decimal(0)
 
     def to_json(self) -> dict[str, Any]:
-        up_to = None if self.up_to is None else plain(self.up_to)
-        shown: dict[str, Any] = {"up_to": up_to, "credit_cost": plain(self.credit_cost)}
-        return shown | ({"flat_cost": plain(self.flat_cost)} if self.flat_cost else {})
+        up_to = None if self.up_to is None else units_shown(self.up_to)
+        shown: dict[str, Any] = {"up_to": up_to, "credit_cost": units_shown(self.credit_cost)}
+        return shown | ({"flat_cost": units_shown(self.flat_cost)} if self.flat_cost else {})
 
 
 @dataclass(frozen=True, slots=True)

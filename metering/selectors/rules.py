@@ -15,7 +15,7 @@ SCHEDULED, ACTIVE, SUPERSEDED = "scheduled", "active", "superseded"
 
 
 def rules_list(*, now: datetime) -> QuerySet[MeteringRule]:
-    """Every version of every rule, with `effective_until` (null: nothing follows yet) and `status` at `now`."""
+    """Every version of every rule, with `effective_until` (null: none follows yet) and `status` at `now`."""
     followers = MeteringRule.objects.filter(
         Q(effective_from__gt=OuterRef("effective_from"))
         | Q(effective_from=OuterRef("effective_from"), version__gt=OuterRef("version")),

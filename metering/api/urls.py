@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from django.urls import URLPattern, path
+
+from metering.api import metrics, rules
+
+urlpatterns: list[URLPattern] = [
+    path("v1/billable-metrics", metrics.Metrics.as_view(), name="billable-metrics"),
+    path("v1/billable-metrics/<str:key>", metrics.MetricDetail.as_view(), name="billable-metric"),
+    path("v1/metrics", metrics.Metrics.as_view(), name="metrics"),
+    path("v1/metrics/<str:key>", metrics.MetricDetail.as_view(), name="metric"),
+    path("v1/metering-rules", rules.Rules.as_view(), name="metering-rules"),
+    path("v1/metering-rules/<str:rule_id>", rules.RuleDetail.as_view(), name="metering-rule"),
+]
