@@ -27,7 +27,7 @@ RETURNS bigint LANGUAGE sql STABLE AS $$
 $$;
 
 -- Blocks as JSON: the live ones in burn order, then, with `p_all`, the others, newest first.
-CREATE OR REPLACE FUNCTION billing_blocks_json(p_account uuid, p_all boolean, p_now timestamptz)
+CREATE OR REPLACE FUNCTION billing_blocks_json(p_account uuid, p_all boolean)
 RETURNS jsonb LANGUAGE sql STABLE AS $$
   SELECT coalesce(jsonb_agg(to_jsonb(b) ORDER BY b.state = 'live' DESC,
       CASE WHEN b.state = 'live' THEN -b.priority END, CASE WHEN b.state = 'live' THEN b.expires_at END,
@@ -37,24 +37,31 @@ RETURNS jsonb LANGUAGE sql STABLE AS $$
   WHERE b.account_id = p_account AND (p_all OR b.state = 'live')
 $$;
 
--- Balance, and if wanted blocks (`p_include`: none | live | all), at `p_now`.
+-- A customer's balance, and if wanted blocks (`p_include`: none | live | all), at `p_now`. All NULL: no such customer.
 CREATE OR REPLACE FUNCTION billing_credits_read_v1(
-  p_environment uuid, p_account uuid, p_include text, p_now timestamptz,
-  OUT balance bigint, OUT reserved bigint, OUT lifetime_earned bigint, OUT version bigint, OUT blocks jsonb
+  p_environment uuid, p_by text, p_reference text, p_include text, p_now timestamptz,
+  OUT customer uuid, OUT public_id text, OUT external_id text, OUT balance bigint, OUT reserved bigint,
+  OUT lifetime_earned bigint, OUT version bigint, OUT blocks text
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+#variable_conflict use_column
 DECLARE a billing_credit_account;
 BEGIN
-  SELECT * INTO a FROM billing_credit_account WHERE customer_id = p_account AND environment_id = p_environment;
+  customer := customers_customer_find_v1(p_environment, p_by, p_reference);
+  IF customer IS NULL THEN
+    RETURN;
+  END IF;
+  SELECT c.public_id, c.external_id INTO public_id, external_id FROM customers_customer c WHERE c.id = customer;
+  SELECT * INTO a FROM billing_credit_account t WHERE t.customer_id = customer AND t.environment_id = p_environment;
   IF a.next_change_at <= p_now THEN
     BEGIN
-      a := billing_account_lock(p_environment, p_account, p_now);
-      blocks := CASE WHEN p_include <> 'none' THEN billing_blocks_json(a.customer_id, p_include = 'all', p_now) END;
+      a := billing_account_lock(p_environment, customer, p_now);
+      blocks := CASE WHEN p_include <> 'none' THEN billing_blocks_json(customer, p_include = 'all')::text END;
       RAISE EXCEPTION 'undo' USING ERRCODE = 'PU000';
     EXCEPTION WHEN SQLSTATE 'PU000' THEN
       NULL;
     END;
   ELSIF p_include <> 'none' THEN
-    blocks := billing_blocks_json(a.customer_id, p_include = 'all', p_now);
+    blocks := billing_blocks_json(customer, p_include = 'all')::text;
   END IF;
   balance := coalesce(a.balance_mc, 0);
   reserved := coalesce(a.reserved_mc, 0);

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
+import msgspec
+
+from customers.errors import CustomerNotFound
 from customers.kernel.database import call_function
 
 Include = Literal["none", "live", "all"]
+_rows: Final = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credits:
     """A customer's credits at an instant, in mc. `blocks` are as stored: live ones in burn order, then the others."""
 
+    public_id: str
+    external_id: str | None
     balance_mc: int
     reserved_mc: int
     lifetime_earned_mc: int
@@ -28,21 +33,29 @@ class Credits:
         return self.balance_mc - self.reserved_mc
 
 
-def credits_read(*, environment_id: UUID, customer_id: UUID, include: Include = "none", now: datetime) -> Credits:
-    """The balance at `now`, in one round trip. A future `now` shows what will have expired and started by then."""
+def credits_read(
+    *, environment_id: UUID, by: str, reference: str, include: Include = "none", now: datetime
+) -> Credits:
+    """The balance at `now`, in one round trip. A future `now` shows what will have expired and started by then.
+
+    Raises CustomerNotFound.
+    """
     row = call_function(
-        "billing_credits_read_v1", environment=environment_id, account=customer_id, include=include, now=now
+        "billing_credits_read_v1",
+        environment=environment_id,
+        by=by,
+        reference=reference,
+        include=include,
+        now=now,
     )
+    if row.customer is None:
+        raise CustomerNotFound
     return Credits(
+        public_id=row.public_id,
+        external_id=row.external_id,
         balance_mc=row.balance,
         reserved_mc=row.reserved,
         lifetime_earned_mc=row.lifetime_earned,
         version=row.version,
-        blocks=_rows(row.blocks),
+        blocks=None if row.blocks is None else _rows(row.blocks),
     )
-
-
-def _rows(value: Any) -> list[dict[str, Any]] | None:
-    # Django registers its own jsonb loader on its connections, which hands the text over as it is.
-    rows: list[dict[str, Any]] | None = json.loads(value) if isinstance(value, str) else value
-    return rows

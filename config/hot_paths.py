@@ -1,0 +1,57 @@
+"""Which paths EdgeMiddleware answers itself, past Django's URL resolver and every other middleware.
+
+Exact paths are one look in a dict. Customer-scoped ones are matched by their known end, because an id may hold slashes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from django.http import HttpResponse
+
+from billing.api import balance
+from customers.api.hot import Operation
+from metering.api import entitlements, usage
+
+View = Callable[..., HttpResponse]
+
+EXACT: Final[Mapping[str, View]] = {
+    "/v1/usage": usage.usage_create,
+}
+
+#: What stands after `/v1/customers/{id}` or `/v1/customer-by-external-id/{external_id}`, as a regular expression whose
+#: named groups become the view's arguments, beside `by` and `reference`.
+OF_A_CUSTOMER: Final[Mapping[str, View]] = {
+    r"entitlements/(?P<metric_key>[^/]+)": entitlements.entitlement_show,
+    "credits": balance.credits_show,
+}
+
+#: The same endpoints in the API's description.
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    *usage.OPERATIONS,
+    *entitlements.OPERATIONS,
+    *balance.OPERATIONS,
+)
+
+_PATTERNS: Final = tuple(
+    (re.compile(rf"/v1/customer(?P<form>s|-by-external-id)/(?P<reference>.+)/{end}", re.DOTALL), view)
+    for end, view in OF_A_CUSTOMER.items()
+)
+_BY: Final = {"s": "id", "-by-external-id": "external"}
+
+
+def hot_view(path: str) -> tuple[View, dict[str, Any]] | None:
+    """The hot view of a path and its arguments, or None."""
+    view = EXACT.get(path)
+    if view is not None:
+        return view, {}
+    if path.startswith("/v1/customer"):
+        for pattern, view in _PATTERNS:
+            found = pattern.fullmatch(path)
+            if found is not None:
+                arguments = found.groupdict()
+                arguments["by"] = _BY[arguments.pop("form")]
+                return view, arguments
+    return None

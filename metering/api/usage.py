@@ -1,0 +1,153 @@
+"""`POST /v1/usage`. On the hot path: one round trip, nothing around it."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from django.http import HttpResponse
+
+from customers.api.fields import metadata_refusal
+from customers.api.hot import Operation, decode, hot, respond, units_check
+from customers.api.paths import customer_named
+from customers.api.requests import EdgeRequest
+from customers.errors import FieldError, IdempotencyKeyMissing, ValidationFailed
+from customers.kernel.ids import typeid
+from customers.kernel.instants import instant_parse
+from metering.services.usage import UsageInput, usage_record
+
+_ZERO: Final = Decimal(0)
+_KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
+_REFERENCE_MAX: Final = 255
+
+
+class UsageCreate(msgspec.Struct, forbid_unknown_fields=True):
+    """One event. Exactly one of `customer_id` and `external_customer_id` names the customer."""
+
+    billable_metric_key: str
+    units: int | Decimal
+    customer_id: str | None = None
+    external_customer_id: str | None = None
+    idempotency_key: str | None = None
+    timestamp: str | None = None
+    properties: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class UsageAccepted(msgspec.Struct):
+    """The event is stored and its cost debited."""
+
+    event_id: str
+    idempotency_key: str
+    status: str
+    #: In mc.
+    estimated_cost: int
+    duplicate: bool
+
+
+@hot(methods=("POST",), scope="usage:write", bucket="usage")
+def usage_create(request: EdgeRequest) -> HttpResponse:
+    wish = decode(request.body, type=UsageCreate)
+    usage = usage_input(wish, request.META.get("HTTP_IDEMPOTENCY_KEY"))
+    recorded = usage_record(caller=request.caller, usage=usage, now=request.now)
+    answer = UsageAccepted(
+        event_id=typeid("evt", recorded.event_id),
+        idempotency_key=usage.key,
+        status="accepted",
+        estimated_cost=recorded.cost_mc,
+        duplicate=recorded.duplicate,
+    )
+    return respond(202, answer, replayed=recorded.duplicate)
+
+
+def usage_input(wish: UsageCreate, header_key: str | None) -> UsageInput:
+    """What was sent, checked; the body's key identifies the event, else the header's."""
+    by, reference = customer_named(wish.customer_id, wish.external_customer_id)
+    if not 0 < len(reference) <= _REFERENCE_MAX:
+        field = "customer_id" if by == "id" else "external_customer_id"
+        raise _invalid(field, f"Must have 1 to {_REFERENCE_MAX} characters.")
+    units = wish.units
+    if type(units) is not int or not 0 < units < 10**12:
+        units_check("units", Decimal(units), above=_ZERO)
+    return UsageInput(
+        by=by,
+        reference=reference,
+        metric_key=wish.billable_metric_key,
+        units=units,
+        key=_key(wish.idempotency_key if wish.idempotency_key is not None else header_key),
+        timestamp=_timestamp(wish.timestamp),
+        properties=_small("properties", wish.properties),
+        metadata=_small("metadata", wish.metadata),
+    )
+
+
+def _key(key: str | None) -> str:
+    if key is None:
+        raise IdempotencyKeyMissing
+    if _KEY.fullmatch(key) is None:
+        raise _invalid("idempotency_key", "Must be 1 to 255 printable ASCII characters.")
+    return key
+
+
+def _timestamp(text: str | None) -> Any:
+    if text is None:
+        return None
+    instant = instant_parse(text)
+    if instant is None:
+        raise _invalid("timestamp", "Must be an instant such as 2026-04-03T09:01:00Z.")
+    return instant
+
+
+def _small(field: str, value: dict[str, Any] | None) -> dict[str, Any] | None:
+    refusal = metadata_refusal(value) if value else None
+    if refusal is not None:
+        raise ValidationFailed(errors=[FieldError(field, "too-large", refusal)])
+    return value
+
+
+def _invalid(field: str, message: str) -> ValidationFailed:
+    return ValidationFailed(errors=[FieldError(field, "invalid", message)])
+
+
+OPERATIONS: Final = (
+    Operation(
+        path="/v1/usage",
+        method="post",
+        operation_id="usage_create",
+        summary="Record usage and debit its cost",
+        tag="usage",
+        description="Exactly once for its key (`idempotency_key`, else the `Idempotency-Key` header), however often it "
+        "is sent. The debit is durable when the 202 arrives. An unknown customer is created, unless the call is "
+        "refused. With the policy `block` and not enough credits: 402, nothing written.",
+        scope="usage:write",
+        request=UsageCreate,
+        responses={202: UsageAccepted},
+        request_example={
+            "external_customer_id": "user_quickstart",
+            "billable_metric_key": "api_call",
+            "units": 1,
+            "idempotency_key": "quickstart-event-1",
+        },
+        response_example={
+            "event_id": "evt_01k7x3s9c5ef6v8b2n4m6q8r0t",
+            "idempotency_key": "quickstart-event-1",
+            "status": "accepted",
+            "estimated_cost": 1000,
+            "duplicate": False,
+        },
+        problems=(
+            "ambiguous-customer",
+            "customer-not-found",
+            "insufficient-credits",
+            "usage-suspended",
+            "idempotency-key-missing",
+            "idempotency-key-reused",
+            "metric-not-found",
+            "metric-inactive",
+            "no-active-metering-rule",
+            "no-rate-for-property",
+        ),
+    ),
+)
