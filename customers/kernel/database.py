@@ -28,6 +28,17 @@ def environment_use(environment_id: UUID | None) -> None:
     call_one(_SET, [str(environment_id) if environment_id else ""])
 
 
+def environment_clear() -> None:
+    """At the end of a request, a task, a command: this connection sees no environment, if it is open at all."""
+    if connection.connection is None:
+        return
+    try:
+        environment_use(None)
+    except psycopg.Error:
+        # Broken, or in a transaction that failed: a new one starts out with no environment.
+        connection.close()
+
+
 @contextmanager
 def environment_scope(environment_id: UUID) -> Iterator[None]:
     """See one environment's rows inside the block, and afterwards what was seen before."""

@@ -13,6 +13,9 @@ from uuid import UUID
 from uuid_utils.compat import uuid7 as _uuid7
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+# Ten bits at a time: an id is written on every answer.
+_PAIRS: Final = [high + low for high in _ALPHABET for low in _ALPHABET]
+_SHIFTS: Final = tuple(range(120, -1, -10))
 _VALUES: Final = {character: value for value, character in enumerate(_ALPHABET)}
 _TYPEID: Final = re.compile(r"([a-z]{1,63})_([0-7][0-9a-hjkmnp-tv-z]{25})")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -26,7 +29,7 @@ def uuid7() -> UUID:
 def typeid(prefix: str, value: UUID) -> str:
     """`value` as it is shown: `typeid("blk", …)` is `blk_` and 26 characters."""
     number = value.int
-    return prefix + "_" + "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return prefix + "_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])
 
 
 def typeid_parse(prefix: str, text: str) -> UUID | None:

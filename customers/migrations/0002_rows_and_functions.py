@@ -16,7 +16,8 @@ _TABLES = (
 # What the kernel's functions touch, and what the application may not do although it may write the table.
 _PRIVILEGES = """
 GRANT SELECT, UPDATE ON customers_environment, customers_api_key TO purser_kernel;
-GRANT SELECT, INSERT, UPDATE ON customers_customer, customers_idempotency_record TO purser_kernel;
+GRANT SELECT, INSERT, UPDATE ON customers_customer TO purser_kernel;
+GRANT SELECT, INSERT, UPDATE, DELETE ON customers_idempotency_record TO purser_kernel;
 GRANT SELECT, INSERT ON customers_outbox_event TO purser_kernel;
 REVOKE DELETE, TRUNCATE ON customers_customer FROM purser_app;
 REVOKE UPDATE, DELETE, TRUNCATE ON customers_audit_record FROM purser_app;

@@ -10,6 +10,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 ALTER FUNCTION customers_search_text(text, text, text, text, text) OWNER TO purser_kernel;
+-- Whoever writes a customer writes the index, too.
+GRANT EXECUTE ON FUNCTION customers_search_text(text, text, text, text, text) TO purser_app, purser_owner;
 
 -- The newest customers whose names or ids contain the text. A definer function, because under row-level security the
 -- planner may not use the trigram index: its operators are not leakproof. Planned with the text known (EXECUTE), so

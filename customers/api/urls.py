@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from django.urls import URLPattern, path
+
+from customers.api import api_keys, customers
+from customers.api.paths import customer_paths
+
+urlpatterns: list[URLPattern] = [
+    path("v1/api-keys", api_keys.ApiKeys.as_view(), name="api-keys"),
+    path("v1/api-keys/<str:key_id>", api_keys.ApiKeyDetail.as_view(), name="api-key"),
+    path("v1/api-keys/<str:key_id>/revoke", api_keys.ApiKeyRevoke.as_view(), name="api-key-revoke"),
+    path("v1/admin/api-keys", api_keys.ApiKeys.as_view(), name="admin-api-keys"),
+    path("v1/admin/api-keys/<str:key_id>", api_keys.ApiKeyDetail.as_view(), name="admin-api-key"),
+    path(
+        "v1/admin/api-keys/<str:key_id>/revoke", api_keys.ApiKeyRevoke.as_view(), name="admin-api-key-revoke"
+    ),
+    path("v1/customers", customers.Customers.as_view(), name="customers"),
+    # Last of all apps' routes: this reference takes whatever is left of a path.
+    *customer_paths("", customers.CustomerDetail.as_view(), name="customer"),
+]

@@ -1,0 +1,45 @@
+"""The webhook catalogue: every event a tenant can be told of, with an example of its data.
+
+Each app's `events.py` registers its own with `event_type`; unknown names cannot be emitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """`example` shows the members an event adds to those every event has (id, event, created_at, customer…)."""
+
+    name: str
+    description: str
+    example: Mapping[str, Any]
+
+
+CATALOGUE: dict[str, EventType] = {}
+
+
+def event_type(name: str, description: str, example: Mapping[str, Any]) -> EventType:
+    """Put an event into the catalogue; its name is `noun.past_participle`."""
+    if name in CATALOGUE:
+        raise ValueError(f"the event {name} is in the catalogue already")
+    CATALOGUE[name] = EventType(name, description, example)
+    return CATALOGUE[name]
+
+
+CUSTOMER_CREATED = event_type(
+    "customer.created",
+    "A customer was created, by a call or by the first usage under a new id.",
+    {"auto_created": False},
+)
+CUSTOMER_UPDATED = event_type(
+    "customer.updated", "Fields of a customer were changed.", {"changed": ["display_name"]}
+)
+CUSTOMER_DELETED = event_type(
+    "customer.deleted",
+    "A customer was deleted: hidden, while balances and subscriptions go on.",
+    {"deleted_at": "2026-04-03T09:01:00Z"},
+)

@@ -1,0 +1,32 @@
+"""An environment's time and the version of its configuration."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+from django.db import transaction
+
+from customers.kernel.clock import system_now
+from customers.kernel.database import call_one
+from customers.kernel.memory import forget_environment
+
+
+class HasClock(Protocol):
+    """An Environment row or a KnownKey."""
+
+    @property
+    def frozen_at(self) -> datetime | None: ...
+
+
+def environment_now(environment: HasClock) -> datetime:
+    """The environment's present: its test clock's instant, or else the system's."""
+    return environment.frozen_at or system_now()
+
+
+def config_bump(*, environment_id: UUID) -> None:
+    """Call it in the transaction that changes keys, metrics, rules or the clock: processes forget what they know."""
+    call_one("SELECT customers_config_bump_v1($1)", [environment_id])
+    transaction.on_commit(partial(forget_environment, environment_id))

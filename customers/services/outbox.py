@@ -1,0 +1,31 @@
+"""Webhook events, written in the transaction of their cause."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from customers.events import CATALOGUE
+from customers.kernel.caller import Caller
+from customers.kernel.database import call_one
+
+_EMIT: Final = "SELECT customers_event_emit_v1($1, $2, $3, $4::jsonb, $5)"
+
+
+def event_emit(
+    *,
+    caller: Caller,
+    event: str,
+    customer: UUID | None = None,
+    data: Mapping[str, Any],
+    now: datetime,
+) -> UUID:
+    """Record an event of the catalogue; `customer` is the inside id; `data` is JSON-able and stands flat in the payload. Returns the event's id."""
+    if event not in CATALOGUE:
+        raise ValueError(f"{event!r} is not in the webhook catalogue")
+    row = call_one(_EMIT, [caller.environment_id, customer, event, json.dumps(data), now])
+    assert row is not None  # noqa: S101 - a function returns one row
+    return UUID(str(row[0]))
