@@ -82,7 +82,7 @@ def credit_granted(
         "expires_at": instant_text(block.expires_at) if block.expires_at else None,
         **_balances(account),
     }
-    event_emit(caller=caller, event="credit.granted", customer_id=account.customer_id, data=data, now=now)
+    event_emit(caller=caller, event="credit.granted", customer=account.customer_id, data=data, now=now)
 
 
 def credit_adjusted(
@@ -95,7 +95,7 @@ def credit_adjusted(
         "reason": reason,
         **_balances(account),
     }
-    event_emit(caller=caller, event="credit.adjusted", customer_id=account.customer_id, data=data, now=now)
+    event_emit(caller=caller, event="credit.adjusted", customer=account.customer_id, data=data, now=now)
 
 
 def credit_refunded(
@@ -116,7 +116,7 @@ def credit_refunded(
         "reason": reason,
         **_balances(account),
     }
-    event_emit(caller=caller, event="credit.refunded", customer_id=account.customer_id, data=data, now=now)
+    event_emit(caller=caller, event="credit.refunded", customer=account.customer_id, data=data, now=now)
 
 
 def _balances(account: CreditAccount) -> dict[str, Any]:

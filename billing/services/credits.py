@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from django.db import transaction
+
 from billing.errors import (
     BalanceTooLarge,
     BlockWouldBeExpired,
@@ -22,7 +24,7 @@ from billing.models import CreditAccount, CreditBlock, LedgerEntry
 from billing.services.catch_up import caught_up
 from customers.errors import DomainError
 from customers.kernel.caller import Caller
-from customers.kernel.database import atomic, call_function
+from customers.kernel.database import call_function
 from customers.kernel.ids import uuid7
 from customers.models import Customer
 
@@ -79,7 +81,7 @@ def credits_grant(
     """
     block_id = uuid7()
     cause = cause or Cause(source_type="grant", source_id=block_id, idempotency_key=idempotency_key)
-    with atomic():
+    with transaction.atomic():
         answer = _moved(
             "billing_credits_grant_v1",
             caller=caller,
@@ -126,7 +128,7 @@ def credits_adjust(
     """
     block_id = uuid7()
     cause = Cause(source_type="adjustment", source_id=uuid7(), idempotency_key=idempotency_key)
-    with atomic():
+    with transaction.atomic():
         answer = _moved(
             "billing_credits_adjust_v1",
             caller=caller,
@@ -168,7 +170,7 @@ def credits_refund(
     if not LedgerEntry.objects.filter(id=entry_id, account_id=customer.id).exists():
         raise LedgerEntryNotFound
     cause = Cause(source_type="refund", source_id=uuid7(), idempotency_key=idempotency_key)
-    with atomic():
+    with transaction.atomic():
         answer = _moved(
             "billing_credits_refund_v1",
             caller=caller,

@@ -95,8 +95,8 @@ class Metrics(Endpoint):
         tags=["Metrics"],
         summary="Create a metric",
         description=(
-            "Something that is counted. What it costs in credits is said by a metering rule, what it costs in "
-            "money by a charge of a price plan; `aggregation` says how a period's events add up on an invoice."
+            "Something that is counted. What it costs in credits is said by a metering rule, what it costs "
+            "in money by a charge of a price plan; `aggregation` says how a period adds up on an invoice."
         ),
         request=MetricCreate,
         responses={201: MetricShow},
@@ -154,8 +154,8 @@ class MetricDetail(Endpoint):
         tags=["Metrics"],
         summary="Change a metric",
         description=(
-            "Its name, description and status. An `inactive` metric takes no new events; its history stays. Key "
-            "and aggregation are permanent."
+            "Its name, description and status. An `inactive` metric takes no new events; its history stays. "
+            "Key and aggregation are permanent."
         ),
         request=MetricUpdate,
         responses=MetricShow,

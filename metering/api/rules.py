@@ -164,7 +164,7 @@ class Rules(Endpoint):
         operation_id="metering_rules_list",
         tags=["Metering rules"],
         summary="List metering rules",
-        description="Every version there was, is and will be, newest first; `status=active` are those in effect.",
+        description="Every version there was, is and will be, newest first; `status=active` are in effect.",
         responses=RuleShow(many=True),
         examples=[_SHOWN],
     )

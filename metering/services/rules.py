@@ -41,8 +41,8 @@ def rule_create(
 ) -> MeteringRule:
     """The next version of the rule for this metric and scope; it takes over at `effective_from` (now).
 
-    `definition` is the prices as sent (metering/engine/definitions.py). Without customer and variant it is for
-    everyone.
+    `definition` is the prices as sent (metering/engine/definitions.py). Without customer and variant it is
+    for everyone.
     """
     pricing = definition_parse(definition)
     _check_scope(customer_id, plan_variant_id)

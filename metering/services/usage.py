@@ -10,12 +10,14 @@ from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
+from django.db import transaction
+
 from billing.errors import InsufficientCredits
 from billing.services.catch_up import caught_up
 from customers.errors import CustomerNotFound, DomainError, FieldError, IdempotencyKeyReused, ValidationFailed
 from customers.kernel.amounts import AMOUNT_MAX
 from customers.kernel.caller import Caller
-from customers.kernel.database import atomic, call_function
+from customers.kernel.database import call_function
 from customers.kernel.ids import uuid7
 from customers.kernel.instants import instant_text
 from customers.kernel.json import json_bytes
@@ -130,7 +132,7 @@ def _recorded_before(caller: Caller, usage: UsageInput) -> UsageRecorded | None:
 
 def _record_under_lock(caller: Caller, usage: UsageInput, standing: _Standing, now: datetime) -> UsageRecorded:
     """Two prices in a row were out of date: lock the account, read where it stands, price, record."""
-    with atomic():
+    with transaction.atomic():
         for _ in range(_ATTEMPTS):
             price = _price(caller.environment_id, usage, standing, now)
             counter = call_function(
