@@ -64,7 +64,8 @@ def _static_fingerprint() -> str:
 
 
 def _static_files() -> list[Path]:
-    return [path for path in REPOSITORY.glob("*/static/**/*") if path.is_file()]
+    # Not those of hidden folders: what was collected lies in one.
+    return [path for path in REPOSITORY.glob("[!.]*/static/**/*") if path.is_file()]
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:

@@ -79,11 +79,11 @@ def _start(home: Home, port: int, keeper: Keeper) -> None:
     # The web and the workers have no use for the password that may change the schema.
     application = {name: value for name, value in everything.items() if name != "DATABASE_OWNER_URL"}
     _schema(home, everything)
-    with step("Demo tenant"):
+    for program in programs(home=home, port=port, environment=application):
+        keeper.start(program)
+    with step("Demo tenant"):  # while the programs load
         demo = _demo(home, application)
     with step("Web, worker, beat"):
-        for program in programs(home=home, port=port, environment=application):
-            keeper.start(program)
         _wait_until_ready(port, keeper)
     shown = _demo_environment(instance["PURSER_URL"], demo)
     env_write(home.root / "demo.env", shown)

@@ -7,6 +7,10 @@ kind=${1:-run}
 cd "$(dirname "$0")/../.."
 unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONHOME PYTHONPATH || true
 export UV_PYTHON_DOWNLOADS=never
+# uv brings certificates of its own; behind a company's proxy only the system's know the proxy.
+for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+    if [ -s "$bundle" ]; then export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"; fi
+done
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say ""; say "setup: $*"; exit 1; }
