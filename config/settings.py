@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import environ
@@ -27,15 +28,17 @@ INSTALLED_APPS = [
     "metering.apps.MeteringConfig",
     "billing.apps.BillingConfig",
     "customers.apps.CustomersConfig",
-    "unfold",
+    # Basic: it leaves the admin site to us.
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "config.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "axes",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -55,11 +58,17 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.middleware.AdminEnvironmentMiddleware",
     "config.middleware.ContentSecurityPolicyMiddleware",
+    # Last, as it asks to be: it answers a login that is locked out.
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 AUTH_USER_MODEL = "customers.User"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -101,7 +110,6 @@ USE_I18N = False
 # --- Static files and the admin
 STATIC_URL = "static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(PURSER_HOME / "static"))
-STATICFILES_DIRS = [BASE_DIR / "config" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
@@ -111,6 +119,13 @@ LOGIN_URL = "admin:login"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=False)
 X_FRAME_OPTIONS = "DENY"
+# Ten wrong passwords for a name from one address, and that pair waits a quarter of an hour.
+AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT", default=10)
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("LOGIN_LOCKOUT_MINUTES", default=15))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_TEMPLATE = "admin/purser/locked_out.html"
+AXES_RESET_ON_SUCCESS = True
+AXES_VERBOSE = False
 
 # --- The API's edge. Names and meaning: docs/settings.md
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES = env.int("BODY_MAX_BYTES", default=1024 * 1024)
@@ -132,7 +147,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["customers.api.authentication.KeyHasScope"],
     "DEFAULT_PARSER_CLASSES": ["customers.api.parsers.ExactJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "customers.api.schema.EdgeSchema",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "customers.api.pagination.NewestFirst",
     "EXCEPTION_HANDLER": "customers.api.problems.problem_from_exception",
@@ -145,6 +160,8 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Prepaid and postpaid credits, metering, entitlements, subscriptions and invoices.",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
+    # Who reads the docs has no key yet.
+    "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

@@ -53,11 +53,13 @@ _EXAMPLE = {
     "revoked_at": None,
     "last_used_at": None,
 }
+_ALIASES = {"/v1/admin/": "_admin"}
 _SHOWN = OpenApiExample("A key", value=_EXAMPLE, response_only=True)
 
 
 class ApiKeys(Endpoint):
     resource = "keys"
+    aliases = _ALIASES
     queryset = ApiKey.objects.none()
     serializer_class = ApiKeyShow
 
@@ -114,6 +116,7 @@ class ApiKeys(Endpoint):
 
 class ApiKeyDetail(Endpoint):
     resource = "keys"
+    aliases = _ALIASES
     serializer_class = ApiKeyShow
 
     @extend_schema(
@@ -134,6 +137,7 @@ class ApiKeyDetail(Endpoint):
 
 class ApiKeyRevoke(Endpoint):
     resource = "keys"
+    aliases = _ALIASES
     serializer_class = ApiKeyShow
 
     @extend_schema(

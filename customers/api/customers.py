@@ -141,6 +141,7 @@ class Customers(Endpoint):
             "is given. The credit account exists from then on."
         ),
         request=CustomerCreate,
+        extensions={"x-problems": ["customer-exists"]},
         responses={201: CustomerShow},
         examples=[
             _SHOWN,
@@ -173,6 +174,7 @@ class CustomerDetail(Endpoint):
         tags=["Customers"],
         summary="Get a customer",
         description="Also a deleted one, as long as its id or external id still reaches it.",
+        extensions={"x-problems": ["customer-not-found"]},
         responses=CustomerShow,
         examples=[_SHOWN],
     )
@@ -185,6 +187,7 @@ class CustomerDetail(Endpoint):
         summary="Change a customer",
         description="Only the members that are sent change; null empties a member that may be empty.",
         request=CustomerUpdate,
+        extensions={"x-problems": ["customer-not-found", "customer-exists"]},
         responses=CustomerShow,
         examples=[
             _SHOWN,
@@ -211,6 +214,7 @@ class CustomerDetail(Endpoint):
             "id is used for a new customer. A second time is 204 too."
         ),
         responses={204: None},
+        extensions={"x-problems": ["customer-not-found"]},
     )
     def delete(self, request: ApiRequest, by: By, reference: str) -> Response:
         customer = self._customer(request, by, reference)

@@ -66,6 +66,8 @@ def idempotent(
                 plan, partial(handler, view, request, *args, **kwargs), view, request, key, asked, kwargs
             )
 
+        # For the API's description.
+        handle.idempotency_required = required  # type: ignore[attr-defined]
         return handle
 
     return decorate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
@@ -43,6 +43,8 @@ class Endpoint(GenericAPIView):
 
     resource: ClassVar[str]
     bucket: ClassVar[str] = "other"
+    #: For paths that are another name of this resource: what begins so gets this ending on its operation ids.
+    aliases: ClassVar[Mapping[str, str]] = {}
     content_negotiation_class = AlwaysJson
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> ApiRequest:
