@@ -69,7 +69,13 @@ event_type(
 
 
 def credit_granted(
-    *, caller: Caller, account: CreditAccount, block: CreditBlock, amount_mc: int, entry_id: UUID | None, now: datetime
+    *,
+    caller: Caller,
+    account: CreditAccount,
+    block: CreditBlock,
+    amount_mc: int,
+    entry_id: UUID | None,
+    now: datetime,
 ) -> None:
     """`credit.granted`; without an entry yet when the block starts later."""
     data = {

@@ -91,7 +91,11 @@ def _as_of(request: EdgeRequest) -> datetime:
     instant = instant_parse(text)
     if instant is None or instant < request.now:
         raise ValidationFailed(
-            errors=[FieldError("as_of", "invalid", "Must be an instant such as 2026-04-03T09:01:00Z, not before now.")]
+            errors=[
+                FieldError(
+                    "as_of", "invalid", "Must be an instant such as 2026-04-03T09:01:00Z, not before now."
+                )
+            ]
         )
     return instant
 
@@ -127,7 +131,10 @@ OPERATIONS: Final = tuple(
         description="Zeros until something moves. Never counts an expired block or hold, whether or not a sweep ran.",
         scope="credits:read",
         responses={200: Balance},
-        parameters=({"name": "reference", "in": "path", "required": True, "schema": {"type": "string"}}, *_PARAMETERS),
+        parameters=(
+            {"name": "reference", "in": "path", "required": True, "schema": {"type": "string"}},
+            *_PARAMETERS,
+        ),
         response_example={
             "customer_id": "019d6258-07ba-7418-83be-58f5fde53e4e",
             "external_customer_id": "user_quickstart",

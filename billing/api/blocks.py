@@ -52,7 +52,9 @@ def block_document_from_row(row: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def _document(*, id: UUID, status: str, original_amount: int, remaining_amount: int, **terms: Any) -> dict[str, Any]:  # noqa: A002
+def _document(
+    *, id: UUID, status: str, original_amount: int, remaining_amount: int, **terms: Any
+) -> dict[str, Any]:
     # A block that starts later has nothing booked yet; what it will bring is what people ask about.
     remaining = original_amount if status == "pending" else remaining_amount
     return {

@@ -15,7 +15,14 @@ from billing.api.blocks import block_document
 from billing.models import BlockSource, CreditAccount, CreditBlock, EntryKind, LedgerEntry
 from billing.selectors.entries import entries_of
 from billing.services.credits import Movement, credits_adjust, credits_grant
-from customers.api.fields import InstantField, McField, MetadataField, StrictIntegerField, StrictSerializer, TextField
+from customers.api.fields import (
+    InstantField,
+    McField,
+    MetadataField,
+    StrictIntegerField,
+    StrictSerializer,
+    TextField,
+)
 from customers.api.idempotency import idempotent, key_of
 from customers.api.requests import ApiRequest
 from customers.api.views import Endpoint
@@ -35,7 +42,12 @@ class GrantInput(StrictSerializer):
     expires_at = InstantField(required=False, allow_null=True, default=None)
     effective_at = InstantField(required=False, allow_null=True, default=None)
     metric_keys = serializers.ListField(
-        child=TextField(max_length=64), min_length=1, max_length=50, required=False, allow_null=True, default=None
+        child=TextField(max_length=64),
+        min_length=1,
+        max_length=50,
+        required=False,
+        allow_null=True,
+        default=None,
     )
     metadata = MetadataField(required=False, default=dict)
 
@@ -172,7 +184,9 @@ class CreditsGrant(Endpoint):
 
     def grant_again(self, request: ApiRequest, effect_id: UUID, by: By, reference: str) -> Response:
         block = CreditBlock.objects.get(id=effect_id)
-        entry = LedgerEntry.objects.filter(account_id=block.account_id, kind=EntryKind.GRANT, source_id=block.cause_id)
+        entry = LedgerEntry.objects.filter(
+            account_id=block.account_id, kind=EntryKind.GRANT, source_id=block.cause_id
+        )
         movement = Movement(
             account=CreditAccount.objects.get(customer_id=block.account_id),
             amount_mc=block.original_mc,
@@ -196,7 +210,9 @@ class CreditsAdjust(Endpoint):
         "blocks in burn order; with the policy `block` it is refused with 402 when less is available.",
         request=AdjustInput,
         responses={201: MovementOutput},
-        examples=[OpenApiExample("Take back", {"delta": -5000, "reason": "granted twice"}, request_only=True)],
+        examples=[
+            OpenApiExample("Take back", {"delta": -5000, "reason": "granted twice"}, request_only=True)
+        ],
     )
     @idempotent(family="adjust", required=True, again="adjust_again")
     def post(self, request: ApiRequest, by: By, reference: str) -> Response:

@@ -9,7 +9,7 @@ from customers.models import Customer, Environment
 class CreditAccount(models.Model):
     """A customer's credits in four numbers, all in mc. Only the ledger kernel (billing/ledger/*.sql) writes it.
 
-    balance = what live blocks hold − overdraft; reserved = Σ open holds; effective = balance − reserved. The row is
+    balance = what live blocks hold minus overdraft; reserved = Σ open holds; effective = balance minus reserved. The row is
     right as of `next_change_at`: from that instant on, time itself changes it (a block expires or starts, a hold
     ends), and whoever comes first does that work, under the row's lock.
     """

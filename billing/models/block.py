@@ -4,9 +4,9 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
+from billing.models.account import CreditAccount
 from customers.kernel.ids import typeid, uuid7
 from customers.models import Environment
-from billing.models.account import CreditAccount
 
 
 class BlockSource(models.TextChoices):
@@ -34,7 +34,9 @@ class CreditBlock(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
-    account = models.ForeignKey(CreditAccount, on_delete=models.PROTECT, related_name="blocks", db_index=False)
+    account = models.ForeignKey(
+        CreditAccount, on_delete=models.PROTECT, related_name="blocks", db_index=False
+    )
     original_mc = models.BigIntegerField()
     remaining_mc = models.BigIntegerField()
     held_mc = models.BigIntegerField(default=0, db_default=0)
@@ -103,7 +105,9 @@ class CreditBlock(models.Model):
                 condition=Q(state="live", expires_at__isnull=False),
             ),
             models.Index(
-                fields=("account", "effective_at"), name="blocks_that_start_later", condition=Q(state="pending")
+                fields=("account", "effective_at"),
+                name="blocks_that_start_later",
+                condition=Q(state="pending"),
             ),
             models.Index(fields=("account", "-id"), name="blocks_of_an_account"),
             models.Index(fields=("environment", "-id"), name="blocks_newest_first"),

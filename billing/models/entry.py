@@ -5,9 +5,9 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from billing.models.account import CreditAccount
 from customers.kernel.ids import typeid, uuid7
 from customers.models import Environment
-from billing.models.account import CreditAccount
 
 
 class EntryKind(models.TextChoices):
@@ -60,7 +60,9 @@ class LedgerEntry(models.Model):
         db_table = "billing_ledger_entry"
         ordering = ("-id",)
         constraints = (
-            models.UniqueConstraint(fields=("account", "sequence"), name="entries_of_an_account_are_numbered_once"),
+            models.UniqueConstraint(
+                fields=("account", "sequence"), name="entries_of_an_account_are_numbered_once"
+            ),
             models.UniqueConstraint(
                 fields=("account", "kind", "source_id"), name="one_cause_makes_one_entry_of_a_kind"
             ),
@@ -73,7 +75,9 @@ class LedgerEntry(models.Model):
             models.Index(fields=("environment", "-id"), name="entries_newest_first"),
             models.Index(fields=("account", "occurred_at", "sequence"), name="entries_by_instant"),
             models.Index(
-                fields=("account", "reverses_id"), name="refunds_of_a_debit", condition=Q(reverses_id__isnull=False)
+                fields=("account", "reverses_id"),
+                name="refunds_of_a_debit",
+                condition=Q(reverses_id__isnull=False),
             ),
         )
 

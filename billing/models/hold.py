@@ -4,9 +4,9 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from billing.models.account import CreditAccount
 from customers.kernel.ids import typeid, uuid7
 from customers.models import Environment
-from billing.models.account import CreditAccount
 
 
 class HoldState(models.TextChoices):
@@ -45,15 +45,19 @@ class Hold(models.Model):
         constraints = (
             models.CheckConstraint(condition=Q(amount_mc__gte=0), name="held_amount_is_not_negative"),
             models.CheckConstraint(
-                condition=Q(state__in=("active", "committed", "released", "expired")), name="hold_state_is_known"
+                condition=Q(state__in=("active", "committed", "released", "expired")),
+                name="hold_state_is_known",
             ),
             models.CheckConstraint(
-                condition=Q(state="active", ended_at__isnull=True) | ~Q(state="active") & Q(ended_at__isnull=False),
+                condition=Q(state="active", ended_at__isnull=True)
+                | ~Q(state="active") & Q(ended_at__isnull=False),
                 name="a_hold_that_ended_says_when",
             ),
         )
         indexes = (
-            models.Index(fields=("account", "expires_at"), name="open_holds_by_end", condition=Q(state="active")),
+            models.Index(
+                fields=("account", "expires_at"), name="open_holds_by_end", condition=Q(state="active")
+            ),
             models.Index(fields=("account", "-id"), name="holds_of_an_account"),
             models.Index(fields=("environment", "-id"), name="holds_newest_first"),
         )

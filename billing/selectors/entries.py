@@ -12,7 +12,11 @@ from billing.models import LedgerEntry
 
 
 def entries_of(
-    *, customer_id: UUID, kind: str | None = None, since: datetime | None = None, until: datetime | None = None
+    *,
+    customer_id: UUID,
+    kind: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> QuerySet[LedgerEntry]:
     """A customer's ledger, newest first. `since` is included, `until` is not."""
     conditions: dict[str, Any] = {"kind": kind, "occurred_at__gte": since, "occurred_at__lt": until}

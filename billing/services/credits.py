@@ -40,7 +40,7 @@ _REFUSALS: Final[dict[str, type[DomainError]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movement:
-    """What a call did, and the account as it is now. `entry_id` is None while a block dated ahead waits for its start."""
+    """What a call did, and the account as it is now. `entry_id` is None while the block waits for its start."""
 
     account: CreditAccount
     amount_mc: int
@@ -100,11 +100,12 @@ def credits_grant(
             metadata=metadata or {},
             **_because(caller, cause, reason),
         )
-        movement = _movement(customer, credits_mc, answer.entry_id, block_id)
+        block = CreditBlock.objects.get(id=block_id)
+        movement = _movement(customer, credits_mc, answer.entry_id, block)
         credit_granted(
             caller=caller,
             account=movement.account,
-            block=movement.block,
+            block=block,
             amount_mc=credits_mc,
             entry_id=answer.entry_id,
             now=now,
@@ -139,7 +140,7 @@ def credits_adjust(
             metadata=metadata,
             **_because(caller, cause, reason),
         )
-        movement = _movement(customer, delta_mc, answer.entry_id, block_id if delta_mc > 0 else None)
+        movement = _movement(customer, delta_mc, answer.entry_id, _block(block_id if delta_mc > 0 else None))
         credit_adjusted(
             caller=caller,
             account=movement.account,
@@ -182,7 +183,7 @@ def credits_refund(
             metadata=metadata,
             **_because(caller, cause, reason),
         )
-        movement = _movement(customer, answer.refunded, answer.entry_id, answer.block_id)
+        movement = _movement(customer, answer.refunded, answer.entry_id, _block(answer.block_id))
         credit_refunded(
             caller=caller,
             account=movement.account,
@@ -195,13 +196,19 @@ def credits_refund(
     return movement
 
 
-def _movement(customer: Customer, amount_mc: int, entry_id: UUID | None, block_id: UUID | None) -> Movement:
+def _movement(
+    customer: Customer, amount_mc: int, entry_id: UUID | None, block: CreditBlock | None
+) -> Movement:
     return Movement(
         account=CreditAccount.objects.get(customer_id=customer.id),
         amount_mc=amount_mc,
         entry_id=entry_id,
-        block=CreditBlock.objects.get(id=block_id) if block_id else None,
+        block=block,
     )
+
+
+def _block(block_id: UUID | None) -> CreditBlock | None:
+    return CreditBlock.objects.get(id=block_id) if block_id else None
 
 
 def _because(caller: Caller, cause: Cause, reason: str) -> dict[str, Any]:

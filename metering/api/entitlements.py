@@ -63,7 +63,9 @@ def entitlement_show(request: EdgeRequest, by: str, reference: str, metric_key: 
             reserved_balance=found.reserved_mc,
             effective_balance=found.effective_mc,
             estimated_cost=found.estimated_cost_mc,
-            balance_after=None if found.estimated_cost_mc is None else found.balance_mc - found.estimated_cost_mc,
+            balance_after=None
+            if found.estimated_cost_mc is None
+            else found.balance_mc - found.estimated_cost_mc,
             affordable_units=found.affordable_units,
             overage_policy=found.overage_policy,
             as_of=instant_text(found.as_of),
@@ -127,6 +129,9 @@ OPERATIONS: Final = tuple(
     )
     for path, operation_id in (
         ("/v1/customers/{reference}/entitlements/{metric_key}", "entitlement_show"),
-        ("/v1/customer-by-external-id/{reference}/entitlements/{metric_key}", "entitlement_show_by_external_id"),
+        (
+            "/v1/customer-by-external-id/{reference}/entitlements/{metric_key}",
+            "entitlement_show_by_external_id",
+        ),
     )
 )

@@ -9,13 +9,13 @@ from typing import Any, Final
 import msgspec
 from django.http import HttpResponse
 
-from customers.api.fields import metadata_refusal
 from customers.api.hot import Operation, decode, hot, respond, units_check
 from customers.api.paths import customer_named
 from customers.api.requests import EdgeRequest
 from customers.errors import FieldError, IdempotencyKeyMissing, ValidationFailed
 from customers.kernel.ids import typeid
 from customers.kernel.instants import instant_parse
+from customers.services.checks import metadata_refusal
 from metering.services.usage import UsageInput, usage_record
 
 _ZERO: Final = Decimal(0)

@@ -51,7 +51,9 @@ def entitlement_check(
     rule = config.rule_for(metric, customer_id=None, plan_variant_id=None, now=now)
     state = _state(config, metric, rule, by, reference, now)
     if metric.is_scoped:
-        own = config.rule_for(metric, customer_id=state.customer_id, plan_variant_id=state.plan_variant_id, now=now)
+        own = config.rule_for(
+            metric, customer_id=state.customer_id, plan_variant_id=state.plan_variant_id, now=now
+        )
         if own is not rule and own is not None and _counted(own) is not None:
             state = _state(config, metric, own, by, reference, now)
         rule = own
@@ -67,7 +69,12 @@ def _metric_afresh(environment_id: UUID, metric_key: str) -> MetricConfig:
 
 
 def _state(
-    config: EnvironmentConfig, metric: MetricConfig, rule: RuleConfig | None, by: str, reference: str, now: datetime
+    config: EnvironmentConfig,
+    metric: MetricConfig,
+    rule: RuleConfig | None,
+    by: str,
+    reference: str,
+    now: datetime,
 ) -> Any:
     state = call_function(
         "metering_entitlement_v1",
@@ -101,7 +108,9 @@ def _decided(
     standing = {"cycle_units": state.cycle_units or 0, "charged_mc": state.cycle_charged or 0}
     budget = _budget(state, effective)
     estimated = cost(found[0], units=units, **standing) if found else None
-    affordable = affordable_units(found[0], effective_mc=budget, **standing) if found and budget is not None else None
+    affordable = (
+        affordable_units(found[0], effective_mc=budget, **standing) if found and budget is not None else None
+    )
     reason = _reason(state, estimated, budget)
     return Entitlement(
         allowed=reason is None,

@@ -73,7 +73,7 @@ def metric_update(
     now: datetime,
 ) -> BillableMetric:
     """Change a metric's labels or status; None leaves as it is. What changes nothing leaves no trace."""
-    metric = metric_get(key=key)
+    metric = metric_get(key=key, lock=True)
     wanted = {"name": name, "description": description, "status": status}
     changes = {
         field: [getattr(metric, field), value]

@@ -130,7 +130,9 @@ def _recorded_before(caller: Caller, usage: UsageInput) -> UsageRecorded | None:
     return _recorded(answer) if answer.status == "duplicate" else None
 
 
-def _record_under_lock(caller: Caller, usage: UsageInput, standing: _Standing, now: datetime) -> UsageRecorded:
+def _record_under_lock(
+    caller: Caller, usage: UsageInput, standing: _Standing, now: datetime
+) -> UsageRecorded:
     """Two prices in a row were out of date: lock the account, read where it stands, price, record."""
     with transaction.atomic():
         for _ in range(_ATTEMPTS):
@@ -221,7 +223,9 @@ def _call(caller: Caller, usage: UsageInput, standing: _Standing, price: _Price,
 
     answer = attempt()
     if answer.status == "catch-up-due":
-        answer = caught_up(attempt, environment_id=caller.environment_id, customer_id=answer.customer_id, now=now)
+        answer = caught_up(
+            attempt, environment_id=caller.environment_id, customer_id=answer.customer_id, now=now
+        )
     if answer.status == "stale-config":
         raise ConfigMoved
     return answer
@@ -271,7 +275,12 @@ _REFUSALS: Final[dict[str, Callable[[Any], DomainError]]] = {
 def usage_fingerprint(usage: UsageInput) -> bytes:
     """What was asked for, but for the customer, who is compared as the row it resolves to."""
     units = Decimal(usage.units).normalize()
-    asked = [usage.metric_key, f"{units:f}", instant_text(usage.timestamp) if usage.timestamp else None, usage.properties]
+    asked = [
+        usage.metric_key,
+        f"{units:f}",
+        instant_text(usage.timestamp) if usage.timestamp else None,
+        usage.properties,
+    ]
     return blake2b(json_bytes(asked), digest_size=16).digest()
 
 
