@@ -12,9 +12,10 @@ def metrics_list() -> QuerySet[BillableMetric]:
     return BillableMetric.objects.all()
 
 
-def metric_get(*, key: str) -> BillableMetric:
-    """The metric a path names."""
-    metric = BillableMetric.objects.filter(key=key).first()
+def metric_get(*, key: str, lock: bool = False) -> BillableMetric:
+    """The metric a path names; with `lock` for whoever changes it in the present transaction."""
+    rows = BillableMetric.objects.select_for_update(no_key=True) if lock else metrics_list()
+    metric = rows.filter(key=key).first()
     if metric is None:
         raise MetricNotFound(f"There is no metric `{key[:64]}`.")
     return metric
