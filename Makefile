@@ -20,15 +20,7 @@ test: ## Run the tests on throw-away servers (ARGS="-k holds -x" goes to pytest)
 
 check: ## Lint, format, types, imports, migrations, OpenAPI
 	@sh deploy/local/setup.sh dev
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
-	SECRET_KEY=types $(PY) -m mypy .
-	.venv/bin/lint-imports --no-logo
-	$(PY) -m config.local exec -- sh -eu -c '\
-	    $(PY) manage.py check --fail-level WARNING; \
-	    $(PY) manage.py makemigrations --check --dry-run; \
-	    $(PY) manage.py lintmigrations --quiet ok ignore; \
-	    $(PY) manage.py openapi --check'
+	@sh deploy/local/check.sh
 
 format: ## Put the code in order
 	@sh deploy/local/setup.sh dev
