@@ -31,9 +31,7 @@ BEGIN
     RAISE EXCEPTION 'no credit account % in environment %', p_account, p_environment USING ERRCODE = 'PU404';
   END IF;
   IF a.next_change_at <= p_now THEN
-    a := billing_account_settle(a, p_now);
-    PERFORM billing_account_store(a, p_now);
-    a.version := a.version + 1;
+    a := billing_account_store(billing_account_settle(a, p_now), p_now);
   END IF;
   RETURN a;
 END $$;
@@ -73,9 +71,10 @@ RETURNS timestamptz LANGUAGE sql STABLE AS $$
 $$;
 
 -- Write the account back, and say when its effective balance falls to its threshold: once per crossing, and again only
--- after it has been a tenth above the threshold in between, so that holds coming and going do not ring.
+-- after it has been a tenth above the threshold in between, so that holds coming and going do not ring. Returns the
+-- account as stored: whoever stores it twice in one call must not ring twice.
 CREATE OR REPLACE FUNCTION billing_account_store(a billing_credit_account, p_now timestamptz)
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS billing_credit_account LANGUAGE plpgsql AS $$
 DECLARE
   v_threshold bigint;
   v_effective bigint := a.balance_mc - a.reserved_mc;
@@ -91,10 +90,29 @@ BEGIN
       a.low_balance_told := false;
     END IF;
   END IF;
+  a.version := a.version + 1;
   UPDATE billing_credit_account SET
     balance_mc = a.balance_mc, reserved_mc = a.reserved_mc, overdraft_mc = a.overdraft_mc,
-    lifetime_earned_mc = a.lifetime_earned_mc, sequence = a.sequence, version = a.version + 1,
+    lifetime_earned_mc = a.lifetime_earned_mc, sequence = a.sequence, version = a.version,
     last_entry_at = a.last_entry_at, next_change_at = a.next_change_at, low_balance_told = a.low_balance_told,
     has_scoped_blocks = a.has_scoped_blocks
   WHERE customer_id = a.customer_id;
+  RETURN a;
 END $$;
+
+-- Amounts of operations are positive, whoever calls: a negative debit would be a grant that no block knows of.
+CREATE OR REPLACE FUNCTION billing_require(p_sound boolean, p_what text) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  IF p_sound IS NOT TRUE THEN
+    RAISE EXCEPTION 'the ledger refuses %', p_what USING ERRCODE = 'PU422';
+  END IF;
+END $$;
+
+-- The largest balance an account can hold, in mc: every integer up to here is exact in JavaScript.
+CREATE OR REPLACE FUNCTION billing_balance_max() RETURNS bigint LANGUAGE sql IMMUTABLE AS $$ SELECT 9000000000000000 $$;
+
+-- How much may still come in. Blocks that start later count already: when their time has come it is too late to refuse.
+CREATE OR REPLACE FUNCTION billing_balance_room(a billing_credit_account) RETURNS bigint LANGUAGE sql STABLE AS $$
+  SELECT billing_balance_max() - a.balance_mc - coalesce((
+    SELECT sum(original_mc) FROM billing_credit_block WHERE account_id = a.customer_id AND state = 'pending'), 0)::bigint
+$$;

@@ -13,10 +13,11 @@ DECLARE
   b billing_credit_block;
   v_now timestamptz := billing_account_now(a, p_now);
 BEGIN
+  PERFORM billing_require(p_credits > 0 AND p_kind IN ('grant', 'adjust', 'rollover'), 'such a grant');
   status := CASE
     WHEN a.catch_up_at <= v_now THEN 'catch-up-due'
     WHEN p_expires_at <= greatest(v_now, p_effective_at) THEN 'expired'
-    WHEN p_credits > billing_balance_max() - a.balance_mc THEN 'balance-too-large'
+    WHEN p_credits > billing_balance_room(a) THEN 'balance-too-large'
     WHEN p_effective_at > v_now THEN 'pending'
     ELSE 'granted' END;
   IF status NOT IN ('pending', 'granted') THEN
@@ -33,9 +34,6 @@ BEGIN
   END IF;
   PERFORM billing_account_store(a, v_now);
 END $$;
-
--- The largest balance an account can hold, in mc: every integer up to here is exact in JavaScript.
-CREATE OR REPLACE FUNCTION billing_balance_max() RETURNS bigint LANGUAGE sql IMMUTABLE AS $$ SELECT 9000000000000000 $$;
 
 CREATE OR REPLACE FUNCTION billing_block_insert(
   a billing_credit_account, p_block uuid, p_credits bigint, p_priority bigint, p_effective_at timestamptz,

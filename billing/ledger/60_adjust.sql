@@ -7,6 +7,7 @@ CREATE OR REPLACE FUNCTION billing_credits_adjust_v1(
   p_reason text, p_key text, p_request text, p_metadata jsonb, p_now timestamptz, OUT status text, OUT entry_id uuid
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
+  PERFORM billing_require(p_delta <> 0, 'an adjustment of nothing');
   IF p_delta < 0 THEN
     SELECT d.status, d.entry_id INTO status, entry_id
       FROM billing_credits_debit_v1(p_environment, p_account, 'adjust', -p_delta, NULL, p_source_type, p_source_id,

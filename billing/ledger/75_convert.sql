@@ -17,12 +17,13 @@ DECLARE
   v_blocks uuid[];
   v_amounts bigint[];
 BEGIN
+  PERFORM billing_require(p_price >= 0 AND p_credits > 0, 'such a conversion');
   SELECT overage_policy, overage_limit_mc INTO v_policy, v_limit FROM customers_customer WHERE id = p_account;
   SELECT * INTO v_plan FROM billing_blocks_plan(p_account, p_price, '', v_now);
   status := CASE
     WHEN a.catch_up_at <= v_now THEN 'catch-up-due'
     WHEN p_expires_at <= v_now THEN 'expired'
-    WHEN p_credits - p_price > billing_balance_max() - a.balance_mc THEN 'balance-too-large'
+    WHEN p_credits - p_price > billing_balance_room(a) THEN 'balance-too-large'
     WHEN NOT billing_debit_allowed(v_policy, v_limit, a.balance_mc - a.reserved_mc, p_price, v_plan.missing)
       THEN 'insufficient'
     ELSE 'converted' END;

@@ -15,6 +15,7 @@ DECLARE
   v_policy text;
   v_limit bigint;
 BEGIN
+  PERFORM billing_require(p_amount >= 0, 'a hold of less than nothing');
   balance := a.balance_mc;
   reserved := a.reserved_mc;
   SELECT overage_policy, overage_limit_mc INTO v_policy, v_limit FROM customers_customer WHERE id = p_account;
@@ -119,6 +120,7 @@ DECLARE
   v_left bigint := p_amount;
   v_part bigint;
 BEGIN
+  PERFORM billing_require(p_amount >= 0, 'a commit of less than nothing');
   balance := a.balance_mc;
   reserved := a.reserved_mc;
   SELECT * INTO h FROM billing_hold WHERE id = p_hold AND account_id = p_account;

@@ -53,6 +53,7 @@ DECLARE
   v_policy text;
   v_limit bigint;
 BEGIN
+  PERFORM billing_require(p_amount > 0 AND p_kind IN ('debit', 'adjust'), 'such a debit');
   balance := a.balance_mc;
   reserved := a.reserved_mc;
   IF a.catch_up_at <= v_now THEN

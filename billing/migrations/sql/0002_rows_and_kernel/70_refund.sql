@@ -22,6 +22,7 @@ DECLARE
   part record;
   b billing_credit_block;
 BEGIN
+  PERFORM billing_require(coalesce(p_amount, 1) > 0, 'such a refund');
   SELECT * INTO e FROM billing_ledger_entry
     WHERE environment_id = p_environment AND id = p_entry AND account_id = p_account;
   IF NOT FOUND OR e.kind <> 'debit' THEN
@@ -35,7 +36,7 @@ BEGIN
     WHEN a.catch_up_at <= v_now THEN 'catch-up-due'
     WHEN v_left = 0 THEN 'nothing-left'
     WHEN refunded > v_left THEN 'exceeds-debit'
-    WHEN refunded > billing_balance_max() - a.balance_mc THEN 'balance-too-large'
+    WHEN refunded > billing_balance_room(a) THEN 'balance-too-large'
     ELSE 'refunded' END;
   IF status <> 'refunded' THEN
     RETURN;
