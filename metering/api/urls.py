@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from customers.api.paths import customer_paths
-from metering.api import entitlements, metrics, rules, usage
+from metering.api import entitlements, metrics, previews, rules, usage
 
 urlpatterns: list[URLPattern] = [
     path("v1/billable-metrics", metrics.Metrics.as_view(), name="billable-metrics"),
@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern] = [
     path("v1/metrics", metrics.Metrics.as_view(), name="metrics"),
     path("v1/metrics/<str:key>", metrics.MetricDetail.as_view(), name="metric"),
     path("v1/metering-rules", rules.Rules.as_view(), name="metering-rules"),
+    path("v1/metering-rules/preview", previews.RulePreview.as_view(), name="metering-rule-preview"),
     path("v1/metering-rules/<str:rule_id>", rules.RuleDetail.as_view(), name="metering-rule"),
     path("v1/usage", usage.usage_create, name="usage"),
     *customer_paths("entitlements/<str:metric_key>", entitlements.entitlement_show, name="entitlement"),
