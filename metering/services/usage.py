@@ -18,7 +18,7 @@ from customers.errors import CustomerNotFound, DomainError, FieldError, Idempote
 from customers.kernel.amounts import AMOUNT_MAX
 from customers.kernel.caller import Caller
 from customers.kernel.database import call_function
-from customers.kernel.ids import uuid7
+from customers.kernel.ids import typeid, uuid7
 from customers.kernel.instants import instant_text
 from customers.kernel.json import json_bytes
 from customers.kernel.memory import ConfigMoved
@@ -268,7 +268,7 @@ _REFUSALS: Final[dict[str, Callable[[Any], DomainError]]] = {
     "insufficient": lambda answer: InsufficientCredits(extra={"effective_balance": answer.effective}),
     "suspended": lambda _: UsageSuspended(),
     "customer-not-found": lambda _: CustomerNotFound(),
-    "key-reused": lambda answer: IdempotencyKeyReused(extra={"event_id": str(answer.event_id)}),
+    "key-reused": lambda answer: IdempotencyKeyReused(extra={"event_id": typeid("evt", answer.event_id)}),
 }
 
 
