@@ -60,7 +60,12 @@ def make_customer(character: Character) -> UUID:
 def elsewhere(deed: Any) -> None:
     """In another process, as far as this one's memory goes: nobody here is told."""
     before = config_module._outdated.copy()
-    thread = Thread(target=lambda: (deed(), connection.close()))
+
+    def run() -> None:
+        deed()
+        connection.close()
+
+    thread = Thread(target=run)
     thread.start()
     thread.join()
     config_module._outdated.clear()

@@ -59,7 +59,9 @@ packages = st.builds(
 graduated = st.builds(lambda tiers: {"cost_type": "tiered", "tiers": tiers}, tier_lists())
 volume = st.builds(lambda tiers: {"cost_type": "tiered", "tier_mode": "volume", "tiers": tiers}, tier_lists())
 bare = st.one_of(simple, packages, graduated, volume)
-minimums = st.one_of(st.just({}), prices.map(lambda price: {"minimum_cost": price}))
+minimums: st.SearchStrategy[dict[str, str]] = st.one_of(
+    st.just({}), prices.map(lambda price: {"minimum_cost": price})
+)
 definitions = st.builds(lambda terms, minimum: {**terms, **minimum}, bare, minimums)
 #: Those whose cycle total must not depend on how usage was split.
 split_proof = st.one_of(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from customers.kernel.database import environment_scope
 from metering.models import MeteringRule
 
