@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
 
 import pytest
 
 from config.local.databases import at_database, database_copy, database_make
+from config.local.errors import LocalError
 from config.local.throwaway import Throwaway, clean_environment
 
 _TEMPLATE = "purser_template"
@@ -21,10 +23,24 @@ _TEMPLATE = "purser_template"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The earliest hook: called when the plugin is registered, before pytest-django looks at anything."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if worker is None:
-        _servers_start()
-    else:
-        _database_take(worker)
+    try:
+        if worker is None:
+            _servers_start()
+        else:
+            _database_take(worker)
+    except LocalError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_report_header() -> list[str]:
+    if chromium() is None:
+        return ["NO CHROMIUM FOUND: the browser tests are skipped (Debian: apt-get install chromium)"]
+    return []
+
+
+def chromium() -> str | None:
+    """The browser of the tests in `tests/browser`."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def _servers_start() -> None:

@@ -42,15 +42,21 @@ class Program:
 def programs(*, home: Home, port: int, environment: Mapping[str, str]) -> list[Program]:
     return [
         Program(name=name, arguments=arguments, environment=environment, home=home)
-        for name, arguments in (("web", _web(port)), ("worker", _worker()), ("beat", _beat(home)))
+        for name, arguments in (
+            ("web", web_arguments(port=port)),
+            ("worker", _worker()),
+            ("beat", _beat(home)),
+        )
     ]
 
 
-def _web(port: int) -> list[str]:
+def web_arguments(
+    *, port: int, application: str = "config.wsgi:application", workers: int | None = None
+) -> list[str]:
     # WSGI, a worker for each core: measured several times cheaper than ASGI for this application.
     return [
-        *["granian", "config.wsgi:application", "--interface", "wsgi", "--host", "127.0.0.1"],
-        *["--port", str(port), "--workers", str(_cores(at_most=16)), "--blocking-threads", "4"],
+        *["granian", application, "--interface", "wsgi", "--host", "127.0.0.1"],
+        *["--port", str(port), "--workers", str(workers or _cores(at_most=16)), "--blocking-threads", "4"],
         *["--backlog", "1024", "--backpressure", "256", "--no-ws", "--respawn-failed-workers"],
         *["--workers-kill-timeout", "3", "--log-level", "warning"],
     ]

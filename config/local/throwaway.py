@@ -32,6 +32,9 @@ _FOREIGN = (
 
 @dataclass(kw_only=True)
 class Throwaway:
+    """`durable=True` is for benchmarks: as much is flushed to disk as in production."""
+
+    durable: bool = False
     home: Home = field(init=False)
     postgres: Postgres = field(init=False)
     valkey: Valkey = field(init=False)
@@ -42,8 +45,9 @@ class Throwaway:
         if os.geteuid() == 0:
             self.home.root.chmod(0o711)
         self.home.make()
-        self.postgres = Postgres(home=self.home, durable=False)
-        self.valkey = Valkey(home=self.home, durable=False)
+        (self.home.root / "static").mkdir()
+        self.postgres = Postgres(home=self.home, durable=self.durable)
+        self.valkey = Valkey(home=self.home, durable=self.durable)
         for server in (self.postgres, self.valkey):
             server.prepare()
             server.start()
