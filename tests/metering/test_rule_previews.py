@@ -78,14 +78,9 @@ def test_the_rate_of_a_property(api):
 
 
 def test_bad_input(api):
-    for change in (
-        {"units": []},
-        {"units": [0]},
-        {"units": ["x"]},
-        {"units": [1] * 101},
-        {"cycle_units": -1},
-        {},
-    ):
+    wrong_units: list[list[Any]] = [[], [0], [-1], ["x"], [None], [1] * 101]
+    changes: list[dict[str, Any]] = [{}, {"units": [1], "cycle_units": -1}]
+    for change in changes + [{"units": units} for units in wrong_units]:
         assert preview(api, **{"cost_type": "flat", "unit_cost": 1, **change}).refusal() == (
             422,
             "validation-failed",

@@ -48,7 +48,8 @@ def create(character: Character, **wish: Any) -> MeteringRule:
 
 def statuses(character: Character, now: datetime) -> list[tuple[int, str]]:
     with environment_scope(character.test.id):
-        return list(rules_list(now=now).order_by("id").values_list("version", "status"))
+        rules: list[Any] = list(rules_list(now=now).order_by("id"))
+        return [(rule.version, rule.status) for rule in rules]
 
 
 def what_there_is(character: Character) -> tuple[int, int, int]:
