@@ -10,12 +10,14 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
@@ -34,6 +36,7 @@ def django_db_setup() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _open_database(django_db_blocker: Any) -> Iterator[None]:
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     with django_db_blocker.unblock():
         yield
 
