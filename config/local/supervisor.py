@@ -38,6 +38,7 @@ class Interrupted(BaseException):
 
 
 def run() -> int:
+    os.umask(0o077)  # what is written from here on, also by the children, is the operator's alone
     home = Home(root=home_folder())
     port = _port()
     home.make()
