@@ -29,6 +29,9 @@ class CreditAccount(models.Model):
     next_change_at = models.DateTimeField(null=True)
     low_balance_told = models.BooleanField(default=False, db_default=False)
     has_scoped_blocks = models.BooleanField(default=False, db_default=False)
+    # Pushed down from the customer's auto-topup, if there is one; and whether a request of it is open.
+    auto_topup_at_mc = models.BigIntegerField(null=True)
+    topup_is_requested = models.BooleanField(default=False, db_default=False)
     # Pushed down by higher apps when they change: from this instant on their work is due before anything moves.
     catch_up_at = models.DateTimeField(null=True)
     cycle_started_at = models.DateTimeField(null=True)
@@ -53,6 +56,7 @@ class CreditAccount(models.Model):
                 name="accounts_with_something_due",
                 condition=models.Q(next_change_at__isnull=False),
             ),
+            models.Index(fields=("environment", "customer"), name="accounts_of_an_environment"),
         )
 
     def __str__(self) -> str:

@@ -24,6 +24,7 @@ class BlockState(models.TextChoices):
     LIVE = "live", "Live"
     SPENT = "spent", "Spent"
     EXPIRED = "expired", "Expired"
+    VOIDED = "voided", "Voided before it started"
 
 
 class CreditBlock(models.Model):
@@ -59,6 +60,7 @@ class CreditBlock(models.Model):
     idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001
     request_id = models.CharField(max_length=60, blank=True, default="")
     created_at = models.DateTimeField()
+    voided_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "billing_credit_block"
@@ -73,7 +75,8 @@ class CreditBlock(models.Model):
                 name="block_held_is_between_zero_and_remaining",
             ),
             models.CheckConstraint(
-                condition=Q(state__in=("pending", "live", "spent", "expired")), name="block_state_is_known"
+                condition=Q(state__in=("pending", "live", "spent", "expired", "voided")),
+                name="block_state_is_known",
             ),
             models.CheckConstraint(
                 condition=Q(state="live", remaining_mc__gt=0) | ~Q(state="live") & Q(remaining_mc=0),
@@ -85,6 +88,23 @@ class CreditBlock(models.Model):
             models.CheckConstraint(
                 condition=Q(expires_at__isnull=True) | Q(expires_at__gt=F("effective_at")),
                 name="block_expires_after_it_starts",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="voided", voided_at__isnull=False)
+                | ~Q(state="voided") & Q(voided_at__isnull=True),
+                name="a_block_that_was_voided_says_when",
+            ),
+            # Grants and adjustments by call: their key makes one block, or, going down, one entry, for ever.
+            models.UniqueConstraint(
+                fields=("environment", "cause_type", "idempotency_key"),
+                condition=Q(cause_type__in=("grant", "adjustment", "conversion")),
+                name="one_block_per_idempotency_key",
+            ),
+            # A block that starts later makes its entry then; a second of the same cause could not, and would wedge.
+            models.UniqueConstraint(
+                fields=("account", "cause_id"),
+                condition=~Q(source="rollover"),
+                name="one_cause_makes_one_block",
             ),
         )
         indexes = (

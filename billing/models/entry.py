@@ -66,6 +66,12 @@ class LedgerEntry(models.Model):
             models.UniqueConstraint(
                 fields=("account", "kind", "source_id"), name="one_cause_makes_one_entry_of_a_kind"
             ),
+            # Usage keeps its keys with its events, topups with theirs.
+            models.UniqueConstraint(
+                fields=("environment", "source_type", "idempotency_key"),
+                condition=Q(source_type__in=("grant", "adjustment", "refund", "conversion")),
+                name="one_entry_per_idempotency_key",
+            ),
             models.CheckConstraint(
                 condition=Q(kind__in=("grant", "debit", "expire", "adjust", "rollover", "refund", "convert")),
                 name="entry_kind_is_known",
@@ -78,6 +84,12 @@ class LedgerEntry(models.Model):
                 fields=("account", "reverses_id"),
                 name="refunds_of_a_debit",
                 condition=Q(reverses_id__isnull=False),
+            ),
+            models.Index(
+                fields=("account", "occurred_at"),
+                include=("amount_mc",),
+                name="earnings_of_an_account",
+                condition=Q(kind__in=("grant", "adjust"), amount_mc__gt=0),
             ),
         )
 

@@ -58,6 +58,9 @@ class Hold(models.Model):
             models.Index(
                 fields=("account", "expires_at"), name="open_holds_by_end", condition=Q(state="active")
             ),
+            models.Index(
+                fields=("account", "ended_at"), name="ended_holds_by_end", condition=Q(ended_at__isnull=False)
+            ),
             models.Index(fields=("account", "-id"), name="holds_of_an_account"),
             models.Index(fields=("environment", "-id"), name="holds_newest_first"),
         )
