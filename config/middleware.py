@@ -72,7 +72,7 @@ class EdgeMiddleware:
 
 def _read_chunks(request: HttpRequest) -> None:
     """Django takes a body without a length for an empty one; the server knows where a chunked one ends."""
-    if "CONTENT_LENGTH" in request.META and request.META["CONTENT_LENGTH"]:
+    if request.META.get("CONTENT_LENGTH"):
         return
     body = request.META["wsgi.input"].read(settings.BODY_MAX_BYTES + 1)
     request.META["CONTENT_LENGTH"] = str(len(body))

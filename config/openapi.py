@@ -11,7 +11,7 @@ import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
-from drf_spectacular.views import SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitView
 
 from config.hot_paths import OPERATIONS
 from customers.api.hot import Operation
@@ -22,7 +22,7 @@ from customers.errors import DomainError
 
 _REF: Final = "#/components/schemas/"
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
-_SECURITY: Final = [{"apiKey": []}, {"bearer": []}]
+_SECURITY: Final[list[dict[str, list[str]]]] = [{"apiKey": []}, {"bearer": []}]
 _PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
     "description": "Why a call was refused (RFC 9457). A refused call leaves nothing behind.",
@@ -55,6 +55,13 @@ class DocsView(SpectacularSwaggerSplitView):
     """The description to click through, from our own static files."""
 
     url_name = "openapi"
+
+
+class ReferenceView(SpectacularRedocView):
+    """The description to read."""
+
+    url_name = "openapi"
+    template_name = "docs/redoc.html"
 
 
 @require_safe
@@ -165,7 +172,9 @@ def _problem(status: int, kinds: list[type[DomainError]]) -> dict[str, Any]:
         "content": {
             CONTENT_TYPE: {
                 "schema": {"$ref": f"{_REF}Problem"},
-                "examples": {kind.code: {"summary": kind.title, "value": _example(status, kind)} for kind in kinds},
+                "examples": {
+                    kind.code: {"summary": kind.title, "value": _example(status, kind)} for kind in kinds
+                },
             }
         },
     }

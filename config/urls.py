@@ -1,4 +1,4 @@
-"""All paths. Apps in the order of the stack: the customers' own routes take whatever is left of a path, so come last."""
+"""All paths. Apps in the order of the stack: the customers' own routes take what is left of a path, so come last."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularRedocView
 
 from config import faults, health
-from config.openapi import DocsView, openapi_document
+from config.openapi import DocsView, ReferenceView, openapi_document
 from customers.api import problem_pages
 
 handler400 = faults.bad_request
@@ -21,7 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("docs", DocsView.as_view(), name="docs"),
-    path("redoc", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),
+    path("redoc", ReferenceView.as_view(), name="redoc"),
     path("problems", problem_pages.problem_index, name="problems"),
     path("problems/<slug:code>", problem_pages.problem_page, name="problem"),
     path("v1/openapi.json", openapi_document, name="openapi"),

@@ -49,7 +49,7 @@ class MalformedRequest(DomainError):
 
 
 class AmbiguousCustomer(DomainError):
-    """Exactly one of `customer_id` and `external_customer_id` names the customer. Send one, not both and not neither."""
+    """Exactly one of `customer_id` and `external_customer_id` names the customer. Send one of them."""
 
     code, status, title = "ambiguous-customer", 400, "Name the customer by exactly one id"
 

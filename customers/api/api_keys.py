@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -43,7 +44,7 @@ class ApiKeyIssued(ApiKeyShow):
     duplicate = serializers.BooleanField(required=False)
 
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "id": "key_01jzgd2kq8e5rtx3m9v7c4b6na",
     "name": "Backend",
     "hint": "sk_test_…Xa3f",

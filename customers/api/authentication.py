@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
@@ -15,7 +15,6 @@ from customers.kernel.caller import Caller
 from customers.kernel.clock import system_now
 from customers.services.authentication import KnownKey, key_authenticate_afresh
 from customers.services.environments import environment_now
-
 
 if TYPE_CHECKING:
     # DRF imports this module while it makes its views.
@@ -43,7 +42,7 @@ class KeyHasScope(BasePermission):
     """Reading needs `<resource>:read`, everything else `<resource>:write`; neither includes the other."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        scope_check(request.auth, scope_needed(view, request.method or ""))
+        scope_check(cast(KnownKey, request.auth), scope_needed(view, request.method or ""))
         return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
@@ -75,7 +76,7 @@ class CustomerShow(serializers.Serializer[Customer]):
     deleted_at = InstantField(allow_null=True)
 
 
-class CustomerFilter(filters.FilterSet):
+class CustomerFilter(filters.FilterSet):  # type: ignore[misc] # untyped in every release so far
     search = filters.CharFilter(
         method="by_search", max_length=200, label="Part of the display name, external id, name, email or id."
     )
@@ -94,7 +95,7 @@ class CustomerFilter(filters.FilterSet):
         return queryset.filter(id__in=found)
 
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "id": "0198d0c2-7d4a-7c3e-9d55-0d2f6f3a1b42",
     "external_id": "user_quickstart",
     "display_name": "Quickstart User",

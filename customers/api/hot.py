@@ -66,10 +66,7 @@ def hot(*, scope: str, bucket: str, methods: Sequence[str] = ("POST",)) -> Calla
             request = cast(EdgeRequest, plain)
             taken = None
             try:
-                if request.method not in allowed:
-                    raise MethodNotAllowed(
-                        f"{request.method} is not possible here.", extra={"allow": sorted(allowed)}
-                    )
+                _check_method(request, allowed)
                 secret = secret_of(request)
                 key = key_authenticate(secret=secret, now=system_now())
                 taken = rate_check(key, bucket)
@@ -107,6 +104,11 @@ def _turns(
     raise Unavailable("The configuration keeps changing. Try again.", retry_after_seconds=1)
 
 
+def _check_method(request: HttpRequest, allowed: frozenset[str]) -> None:
+    if request.method not in allowed:
+        raise MethodNotAllowed(f"{request.method} is not possible here.", extra={"allow": sorted(allowed)})
+
+
 def _check_body(request: HttpRequest) -> None:
     if request.content_type != "application/json":
         raise UnsupportedMediaType
@@ -115,7 +117,7 @@ def _check_body(request: HttpRequest) -> None:
         raise PayloadTooLarge
 
 
-def decode(body: bytes, *, type: type[T]) -> T:  # noqa: A002 - the name msgspec gives it
+def decode(body: bytes, *, type: type[T]) -> T:
     """The body as a msgspec.Struct; JSON numbers become exact Decimals, also in members without a type."""
     decoder = _decoders.get(type)
     if decoder is None:

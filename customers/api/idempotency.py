@@ -89,7 +89,7 @@ def key_of(request: ApiRequest) -> str | None:
     return key
 
 
-class _NotStored(Exception):  # noqa: N818
+class _NotStored(Exception):
     """Rolls everything back, the claim too, and carries the answer out."""
 
     def __init__(self, response: HttpResponseBase) -> None:

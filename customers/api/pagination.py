@@ -7,7 +7,6 @@ import binascii
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from uuid import UUID
 
-from django.db.models import QuerySet
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -31,9 +30,7 @@ class NewestFirst(BasePagination):
 
     _next_cursor: str | None = None
 
-    def paginate_queryset(
-        self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
-    ) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         field: str = getattr(view, "cursor_field", "id")
         limit = _limit(request.query_params.get("limit"))
         cursor = request.query_params.get("cursor")

@@ -1,4 +1,4 @@
-"""/problems/<code>: what a problem document's `type` leads to. From the docstrings of the refusals, readable offline."""
+"""/problems/<code>: what a problem document's `type` leads to, from the docstrings of the refusals."""
 
 from __future__ import annotations
 

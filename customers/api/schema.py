@@ -45,7 +45,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     """Both headers the key may stand in."""
 
     target_class = "customers.api.authentication.ApiKeyAuthentication"
-    name = ["apiKey", "bearer"]  # noqa: RUF012
+    name = ["apiKey", "bearer"]
 
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
         return [

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
 from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,17 +25,18 @@ from customers.kernel.ids import typeid_parse
 class AlwaysJson(BaseContentNegotiation):
     """Whatever `Accept` says: this API speaks JSON, and a browser may look at it too."""
 
-    def select_parser(self, request: Request, parsers: Sequence[Any]) -> Any:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         wanted = (request.content_type or "").partition(";")[0].strip().lower()
         return next((parser for parser in parsers if parser.media_type == wanted), None)
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        return renderers[0], str(renderers[0].media_type)
+        renderer = next(iter(renderers))
+        return renderer, str(renderer.media_type)
 
 
-class Endpoint(GenericAPIView):
+class Endpoint(GenericAPIView[Any]):
     """A view reads, calls a service, shows.
 
     `resource` names the scope (`customers` → `customers:read` for GET, `customers:write` otherwise), `bucket` the rate
@@ -60,24 +62,23 @@ class Endpoint(GenericAPIView):
 
     def perform_authentication(self, request: Request) -> None:
         super().perform_authentication(request)
-        cast(ApiRequest, request).rate = rate_check(request.auth, self.bucket)
+        checked = cast(ApiRequest, request)
+        checked.rate = rate_check(checked.key, self.bucket)
 
-    def finalize_response(
-        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         final = super().finalize_response(request, response, *args, **kwargs)
         rate = request.__dict__.get("rate")
         if rate is not None:
             rate_headers(final, rate)
         return final
 
-    def handle_exception(self, exc: Exception) -> HttpResponseBase:
+    def handle_exception(self, exc: Exception) -> Any:
         response = super().handle_exception(exc)
         if isinstance(exc, TooFast):
             rate_headers(response, exc.taken)
         return response
 
-    def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         raise MethodNotAllowed(
             f"{request.method} is not possible here.", extra={"allow": self.allowed_methods}
         )

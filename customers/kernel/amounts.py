@@ -30,7 +30,7 @@ def units_refusal(value: Decimal) -> str | None:
     """Why this cannot be a quantity, or None. Looks at the exponent first: 1e999999999 must never be written out."""
     if not value.is_finite():
         return "Must be a finite number."
-    if value and value.adjusted() > 20 or abs(value) > UNITS_MAX:
+    if (value and value.adjusted() > 20) or abs(value) > UNITS_MAX:
         return f"Must be at most {UNITS_MAX}."
     if _decimals(value) > UNITS_DECIMALS:
         return f"Must have at most {UNITS_DECIMALS} decimals."

@@ -70,7 +70,7 @@ def call_one(sql: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
 
 
 def call_function(name: str, **arguments: Any) -> Any:
-    """Call a SQL function by argument names (without their `p_`) and return its one row, with its columns as attributes.
+    """Call a SQL function by argument names (without their `p_`) and return its one row, columns as attributes.
 
     Integers are sent as bigint and dicts as jsonb, so that a call is always the same prepared statement.
     """

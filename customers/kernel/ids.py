@@ -7,6 +7,7 @@ A TypeID is a prefix, an underscore and the 26 lowercase base-32 characters (Cro
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -24,6 +25,11 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}
 def uuid7() -> UUID:
     """A new time-ordered identifier."""
     return _uuid7()
+
+
+def uuid7_floor(instant: datetime) -> UUID:
+    """The least identifier that can be given at `instant` or later: a bound for reading by time through the key."""
+    return UUID(int=int(instant.timestamp() * 1000) << 80)
 
 
 def typeid(prefix: str, value: UUID) -> str:

@@ -13,7 +13,7 @@ from uuid import UUID
 _callbacks: list[Callable[[UUID], None]] = []
 
 
-class ConfigMoved(Exception):  # noqa: N818 - a turn of events, not an error
+class ConfigMoved(Exception):
     """The database knows a newer configuration of this environment than the caller."""
 
 

@@ -23,7 +23,10 @@ def event_emit(
     data: Mapping[str, Any],
     now: datetime,
 ) -> UUID:
-    """Record an event of the catalogue; `customer` is the inside id; `data` is JSON-able and stands flat in the payload. Returns the event's id."""
+    """Record an event of the catalogue and return its id.
+
+    `customer` is the inside id; `data` is JSON-able and stands flat in the payload.
+    """
     if event not in CATALOGUE:
         raise ValueError(f"{event!r} is not in the webhook catalogue")
     row = call_one(_EMIT, [caller.environment_id, customer, event, json.dumps(data), now])

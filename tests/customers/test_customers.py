@@ -165,7 +165,12 @@ def test_an_unknown_field_suggests_the_known_one(api):
 
 
 def test_metadata_comes_back_as_it_was_sent(api):
-    metadata = {"text": "ü", "whole": 12345678901234567890, "fraction": 0.1, "deep": {"list": [None, True, "x"]}}
+    metadata = {
+        "text": "ü",
+        "whole": 12345678901234567890,
+        "fraction": 0.1,
+        "deep": {"list": [None, True, "x"]},
+    }
 
     made = api.post("/v1/customers", {"external_id": "a", "metadata": metadata})
 
@@ -343,7 +348,11 @@ def test_every_mutation_is_audited_and_told(api, acme):
         records = list(AuditRecord.objects.filter(object_type="customer").order_by("id"))
         events = list(OutboxEvent.objects.order_by("id"))
         customer = Customer.objects.get(public_id=made["id"])
-    assert [record.action for record in records] == ["customer.created", "customer.updated", "customer.deleted"]
+    assert [record.action for record in records] == [
+        "customer.created",
+        "customer.updated",
+        "customer.deleted",
+    ]
     assert {record.actor for record in records} == {acme.test.caller.actor}
     assert [record.request_id for record in records[:2]] == ["req-1", "req-2"]
     assert records[1].changes == {"display_name": [None, "A"]}

@@ -167,11 +167,19 @@ def test_the_admin_path_is_the_same_resource(api):
 def test_a_key_gives_no_wider_scopes_than_its_own(acme):
     narrow = Api(issue(acme.test, scopes=["keys:write", "customers:read"]).secret)
 
-    assert narrow.post("/v1/api-keys", {"name": "a", "scopes": ["credits:write"]}).refusal() == (403, "scope-missing")
-    assert narrow.post("/v1/api-keys", {"name": "b", "scopes": ["customers:read"]})["scopes"] == ["customers:read"]
+    assert narrow.post("/v1/api-keys", {"name": "a", "scopes": ["credits:write"]}).refusal() == (
+        403,
+        "scope-missing",
+    )
+    assert narrow.post("/v1/api-keys", {"name": "b", "scopes": ["customers:read"]})["scopes"] == [
+        "customers:read"
+    ]
     # None named = all one can give, not everything.
     assert narrow.post("/v1/api-keys", {"name": "c"})["scopes"] == ["customers:read", "keys:write"]
-    assert narrow.post("/v1/api-keys", {"name": "d", "scopes": []})["scopes"] == ["customers:read", "keys:write"]
+    assert narrow.post("/v1/api-keys", {"name": "d", "scopes": []})["scopes"] == [
+        "customers:read",
+        "keys:write",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +203,9 @@ def test_a_bad_key_is_refused(api, body, field):
     assert [error["field"] for error in refused["errors"]] == [field]
 
 
-@pytest.mark.parametrize("key_id", ["nothing", "key_7zzzzzzzzzzzzzzzzzzzzzzzzz", "msg_01jzgd2kq8e5rtx3m9v7c4b6na", "key_%00"])
+@pytest.mark.parametrize(
+    "key_id", ["nothing", "key_7zzzzzzzzzzzzzzzzzzzzzzzzz", "msg_01jzgd2kq8e5rtx3m9v7c4b6na", "key_%00"]
+)
 def test_an_unknown_key_is_404(api, key_id):
     assert api.get(f"/v1/api-keys/{key_id}").refusal() == (404, "not-found")
     assert api.post(f"/v1/api-keys/{key_id}/revoke").refusal() == (404, "not-found")
@@ -220,7 +230,12 @@ def test_only_a_hash_is_stored_also_of_an_idempotent_answer(api, acme, superuser
         assert IdempotencyRecord.objects.get(key="k1").body is None
         assert ApiKey.objects.filter(name="Once").count() == 1
     secret = made["secret"].removeprefix("sk_test_").encode()
-    for table in ("customers_api_key", "customers_audit_record", "customers_idempotency_record", "customers_outbox_event"):
+    for table in (
+        "customers_api_key",
+        "customers_audit_record",
+        "customers_idempotency_record",
+        "customers_outbox_event",
+    ):
         rows = superuser_sql.execute(f"SELECT t::text FROM {table} t").fetchall()
         assert not any(secret in row[0].encode() or secret.hex() in row[0] for row in rows)
 
@@ -233,7 +248,10 @@ def test_issue_and_revoke_are_audited(api, acme):
         actions = list(
             AuditRecord.objects.filter(object_id=made["id"]).order_by("id").values_list("action", "actor")
         )
-    assert actions == [("api_key.issued", acme.test.caller.actor), ("api_key.revoked", acme.test.caller.actor)]
+    assert actions == [
+        ("api_key.issued", acme.test.caller.actor),
+        ("api_key.revoked", acme.test.caller.actor),
+    ]
 
 
 def test_last_used_at_is_noted_at_most_once_a_minute(api, acme):

@@ -68,7 +68,9 @@ def test_a_bad_limit_is_refused(api, limit):
     assert refused["errors"][0]["field"] == "limit"
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "%00", "é", "a" * 5000, base64.urlsafe_b64encode(b"n12x").decode(), "bg"])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "%00", "é", "a" * 5000, base64.urlsafe_b64encode(b"n12x").decode(), "bg"]
+)
 def test_a_bad_cursor_is_refused(api, cursor):
     refused = api.get(f"{PATH}?cursor={cursor}")
 

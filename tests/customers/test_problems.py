@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.db import connection
 
 from customers.api.problem_pages import refusals
-from customers.models import Customer
 
 PATH = "/v1/customers"
 
@@ -61,7 +61,14 @@ def test_the_last_of_two_equal_members_counts(api):
 
 @pytest.mark.parametrize(
     "content_type",
-    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml", "", "x"],
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "",
+        "x",
+    ],
 )
 def test_another_content_type_is_415(api, content_type):
     answer = api.post(PATH, b'{"external_id": "a"}', content_type=content_type)
@@ -127,12 +134,54 @@ def test_what_nobody_foresaw_is_a_server_fault_and_is_logged(api, monkeypatch, c
     assert any(record.exc_info and "secret detail" in str(record.exc_info[1]) for record in caplog.records)
 
 
-def test_what_the_database_refuses_is_no_server_fault(api, monkeypatch):
-    def too_large(**_options):
-        Customer.objects.filter(event_sequence=10**30).exists()
+@pytest.mark.parametrize(
+    ("sql", "status", "code"),
+    [
+        ("SELECT 99999999999::integer", 422, "validation-failed"),
+        ("SELECT repeat('[', 100000)::jsonb", 422, "validation-failed"),
+        ("SET LOCAL statement_timeout = 1; SELECT pg_sleep(1)", 503, "unavailable"),
+        (
+            "DO $$ BEGIN RAISE EXCEPTION 'busy' USING ERRCODE = 'lock_not_available'; END $$",
+            503,
+            "unavailable",
+        ),
+        (
+            "DO $$ BEGIN RAISE EXCEPTION 'dead' USING ERRCODE = 'deadlock_detected'; END $$",
+            503,
+            "unavailable",
+        ),
+        ("DO $$ BEGIN RAISE EXCEPTION 'rule' USING ERRCODE = 'check_violation'; END $$", 409, "conflict"),
+        ("SELECT no_such_column", 500, "server-fault"),
+    ],
+)
+def test_what_the_database_says_becomes_the_fitting_problem(api, monkeypatch, sql, status, code):
+    def asks(**_options):
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
 
-    monkeypatch.setattr("customers.api.customers.customer_create", too_large)
-    assert api.post(PATH, {"external_id": "a"}).status in {201, 422, 500}
+    with monkeypatch.context() as patch:
+        patch.setattr("customers.api.customers.customer_create", asks)
+        answer = api.post(PATH, {"external_id": "a"}, idempotency_key="k")
+
+    assert answer.refusal() == (status, code)
+    # The next request finds a connection that works.
+    assert api.post(PATH, {"external_id": "b"}).status == 201
+
+
+def test_a_connection_that_breaks_is_503_and_the_next_request_has_another(api, monkeypatch, superuser_sql):
+    def loses_its_connection(**_options):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            superuser_sql.execute("SELECT pg_terminate_backend(%s)", cursor.fetchone())
+            cursor.execute("SELECT 1")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("customers.api.customers.customer_create", loses_its_connection)
+        answer = api.post(PATH, {"external_id": "a"}, idempotency_key="k")
+
+    assert answer.refusal() == (503, "unavailable")
+    assert answer.headers["Retry-After"] == "1"
+    assert api.post(PATH, {"external_id": "a"}, idempotency_key="k").status == 201
 
 
 def test_every_refusal_has_a_page(client):

@@ -17,7 +17,9 @@ class Command(BaseCommand):
     help = "Write docs/openapi.json, or check that it is what the code says."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--check", action="store_true", help="write nothing; fail when the file is not up to date")
+        parser.add_argument(
+            "--check", action="store_true", help="write nothing; fail when the file is not up to date"
+        )
 
     def handle(self, *_args: Any, check: bool, **_options: Any) -> None:
         path = settings.BASE_DIR / "docs" / "openapi.json"
@@ -28,6 +30,8 @@ class Command(BaseCommand):
             path.write_text(fresh)
             self.stdout.write(f"{path.relative_to(settings.BASE_DIR)} is written.")
         elif fresh != present:
-            difference = difflib.unified_diff(present.splitlines(), fresh.splitlines(), "docs/openapi.json", "the code", "")
+            difference = difflib.unified_diff(
+                present.splitlines(), fresh.splitlines(), "docs/openapi.json", "the code", ""
+            )
             self.stdout.write("\n".join(list(difference)[:_SHOWN_LINES]))
             raise CommandError("docs/openapi.json is not what the code says: run `manage.py openapi`.")
