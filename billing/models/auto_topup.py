@@ -47,7 +47,7 @@ class TopupRequestState(models.TextChoices):
 
 
 class TopupRequest(models.Model):
-    """`topup.requested` was emitted and waits for its topup. Only the ledger kernel writes it; one is open at a time."""
+    """`topup.requested` was emitted and waits for its topup; one at a time is open. Only the kernel writes it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+", db_index=False)

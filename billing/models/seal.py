@@ -3,9 +3,9 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+from billing.models.account import CreditAccount
 from customers.kernel.ids import uuid7
 from customers.models import Environment
-from billing.models.account import CreditAccount
 
 
 class LedgerSeal(models.Model):

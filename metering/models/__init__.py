@@ -1,6 +1,18 @@
 from metering.models.cycle_counter import CycleCounter
 from metering.models.metric import Aggregation, BillableMetric, MetricStatus
+from metering.models.reservation import Reservation, ReservationStep, StepKind
 from metering.models.rule import CostType, MeteringRule
 from metering.models.usage_event import UsageEvent
 
-__all__ = ["Aggregation", "BillableMetric", "CostType", "CycleCounter", "MeteringRule", "MetricStatus", "UsageEvent"]
+__all__ = [
+    "Aggregation",
+    "BillableMetric",
+    "CostType",
+    "CycleCounter",
+    "MeteringRule",
+    "MetricStatus",
+    "Reservation",
+    "ReservationStep",
+    "StepKind",
+    "UsageEvent",
+]

@@ -28,10 +28,18 @@ class UsageEvent(models.Model):
     )
     # The rule version that priced it; null when the metric is only metered.
     rule = models.ForeignKey(
-        MeteringRule, on_delete=models.PROTECT, null=True, related_name="+", db_index=False, db_constraint=False
+        MeteringRule,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     units = models.DecimalField(max_digits=38, decimal_places=10)
     cost_mc = models.BigIntegerField()
+    # Where the customer stood in the cycle before it, when its price depends on that: what the explanation starts from.
+    cycle_units = models.DecimalField(max_digits=38, decimal_places=10, null=True)
+    cycle_charged_mc = models.BigIntegerField(null=True)
     ledger_entry_id = models.UUIDField(null=True)
     idempotency_key = models.CharField(max_length=255)
     fingerprint = models.BinaryField(max_length=16)
@@ -55,7 +63,9 @@ class UsageEvent(models.Model):
         )
         indexes = (
             models.Index(fields=("environment", "-id"), name="events_newest_first"),
-            models.Index(fields=("customer", "metric", "received_at"), name="events_of_a_customer_as_received"),
+            models.Index(
+                fields=("customer", "metric", "received_at"), name="events_of_a_customer_as_received"
+            ),
         )
 
     def __str__(self) -> str:

@@ -90,12 +90,15 @@ BEGIN
       a.low_balance_told := false;
     END IF;
   END IF;
+  IF a.auto_topup_at_mc IS NOT NULL THEN
+    a := billing_auto_topup_watch(a, p_now);
+  END IF;
   a.version := a.version + 1;
   UPDATE billing_credit_account SET
     balance_mc = a.balance_mc, reserved_mc = a.reserved_mc, overdraft_mc = a.overdraft_mc,
     lifetime_earned_mc = a.lifetime_earned_mc, sequence = a.sequence, version = a.version,
     last_entry_at = a.last_entry_at, next_change_at = a.next_change_at, low_balance_told = a.low_balance_told,
-    has_scoped_blocks = a.has_scoped_blocks
+    has_scoped_blocks = a.has_scoped_blocks, topup_is_requested = a.topup_is_requested
   WHERE customer_id = a.customer_id;
   RETURN a;
 END $$;

@@ -72,10 +72,11 @@ BEGIN
   END IF;
   INSERT INTO metering_usage_event (
     id, environment_id, customer_id, metric_id, rule_id, units, cost_mc, idempotency_key, fingerprint, occurred_at,
-    received_at, properties, metadata, ledger_entry_id, actor, request_id
+    received_at, properties, metadata, ledger_entry_id, actor, request_id, cycle_units, cycle_charged_mc
   ) VALUES (
     p_event, p_environment, v_customer, p_metric, p_rule, p_units, p_cost, p_key, p_fingerprint,
-    coalesce(p_timestamp, v_now), v_now, p_properties, p_metadata, v_entry, p_actor, p_request
+    coalesce(p_timestamp, v_now), v_now, p_properties, p_metadata, v_entry, p_actor, p_request, p_cycle_units,
+    p_cycle_charged
   ) ON CONFLICT (environment_id, idempotency_key) DO NOTHING;
   IF NOT FOUND THEN
     -- The same key came in meanwhile, for this customer or another; it is committed now.
