@@ -2,7 +2,13 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
+from billing.selectors.ledger_checks import check_register
+from metering.selectors.ledger_checks import CHECKS
+
 
 class MeteringConfig(AppConfig):
     name = "metering"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        check_register(*CHECKS)

@@ -66,7 +66,8 @@ def environment_make(connection: Connection, *, kind: str = "live", tenant: UUID
             (tenant, f"tenant {tenant}", START),
         )
     connection.execute(
-        "INSERT INTO customers_environment (id, tenant_id, kind, config_version, created_at) VALUES (%s, %s, %s, 1, %s)",
+        "INSERT INTO customers_environment (id, tenant_id, kind, config_version, created_at)"
+        " VALUES (%s, %s, %s, 1, %s)",
         (environment, tenant, kind, START),
     )
     return environment
@@ -152,13 +153,15 @@ class KernelAccount:
             now=now,
         ).status
 
-    def debit(self, *, cause: UUID, amount: int, metric: str | None, now: datetime, kind: str = "debit") -> str:
+    def debit(
+        self, *, cause: UUID, amount: int, metric: str | None, now: datetime, kind: str = "debit"
+    ) -> str:
         return self.call(
             "billing_credits_debit_v1",
             kind=kind,
             amount=amount,
             metric=metric,
-            **self._because(cause, "event"),
+            **self._because(cause, "action"),
             metadata=None,
             now=now,
         ).status
@@ -173,9 +176,7 @@ class KernelAccount:
             now=now,
         ).status
 
-    def refund(
-        self, *, entry: int, amount: int | None, cause: UUID, new_block: UUID, now: datetime
-    ) -> str:
+    def refund(self, *, entry: int, amount: int | None, cause: UUID, new_block: UUID, now: datetime) -> str:
         return self.call(
             "billing_credits_refund_v1",
             entry=self.entry_id(entry),
@@ -211,9 +212,7 @@ class KernelAccount:
             now=now,
         ).status
 
-    def hold(
-        self, *, hold: UUID, amount: int, metric: str | None, ends: datetime, now: datetime
-    ) -> str:
+    def hold(self, *, hold: UUID, amount: int, metric: str | None, ends: datetime, now: datetime) -> str:
         return self.call(
             "billing_hold_create_v1",
             hold=hold,
@@ -259,7 +258,9 @@ class KernelAccount:
         )
 
     def entry_id(self, index: int) -> UUID:
-        return self.one("SELECT id FROM billing_ledger_entry WHERE account_id = %s AND sequence = %s", index + 1)
+        return self.one(
+            "SELECT id FROM billing_ledger_entry WHERE account_id = %s AND sequence = %s", index + 1
+        )
 
     def one(self, sql: str, *more: Any) -> Any:
         row = self.connection.execute(sql, (self.customer, *more)).fetchone()
@@ -278,7 +279,10 @@ class KernelAccount:
     def fingerprint(self) -> str:
         """Every row of this customer, to the byte."""
         tables = ("billing_credit_block", "billing_ledger_entry", "billing_hold")
-        parts = [f"(SELECT string_agg(t::text, '|' ORDER BY id) FROM {t} t WHERE account_id = %(c)s)" for t in tables]
+        parts = [
+            f"(SELECT string_agg(t::text, '|' ORDER BY id) FROM {t} t WHERE account_id = %(c)s)"
+            for t in tables
+        ]
         parts += [
             "(SELECT t::text FROM billing_credit_account t WHERE customer_id = %(c)s)",
             "(SELECT t::text FROM customers_customer t WHERE id = %(c)s)",
@@ -289,4 +293,21 @@ class KernelAccount:
         ).fetchone()[0]
 
 
-__all__ = ["ANY", "START", "KernelAccount", "app_connection", "call", "customer_make", "environment_make"]
+def kernel_account(connection: Connection, *, policy: str = "block") -> KernelAccount:
+    """A customer of a tenant of its own."""
+    with superuser_connection() as superuser:
+        environment = environment_make(superuser)
+    environment_see(connection, environment)
+    return KernelAccount(connection, environment, customer_make(connection, environment, policy=policy))
+
+
+__all__ = [
+    "ANY",
+    "START",
+    "KernelAccount",
+    "app_connection",
+    "call",
+    "customer_make",
+    "environment_make",
+    "kernel_account",
+]

@@ -1,7 +1,7 @@
 """An independent model of one customer's credits, written from spec sections 3, 4, 8 and 18.
 
-Nothing is kept that can be worked out: what is held, reserved and left in balance is added up anew each time it is asked
-for, where the kernel maintains it. Where the specification is silent, the rule is the one its documentation gives:
+Nothing is kept that can be worked out: what is held, reserved and left is added up anew each time it is
+asked for, where the kernel maintains it. Where the specification is silent, the rule is the one its documentation gives:
 
  - at one instant holds end first, then blocks die, then blocks start;
  - credits for certain metrics do not repay overdraft, and no price of a conversion is paid from them;
@@ -144,7 +144,9 @@ class Account:
             if hold.ends + GRACE <= due:
                 hold.state = "expired"
                 self._bury(hold, hold.parts, due)
-        for block in sorted(self.blocks.values(), key=lambda block: (block.ends or _NEVER, block.burn_place())):
+        for block in sorted(
+            self.blocks.values(), key=lambda block: (block.ends or _NEVER, block.burn_place())
+        ):
             if block.started and block.is_dead(due) and self.free(block):
                 self._book("expire", block.id, [(block.id, -self.free(block))], due)
         for block in sorted(self.blocks.values(), key=lambda block: (block.starts, block.made, block.id)):
@@ -221,9 +223,7 @@ class Account:
             done = self.debit(cause=cause, amount=-delta, metric=ANY, kind="adjust", now=now)
         return "adjusted" if done in {"granted", "debited"} else done
 
-    def refund(
-        self, *, entry: int, amount: int | None, cause: UUID, new_block: UUID, now: datetime
-    ) -> str:
+    def refund(self, *, entry: int, amount: int | None, cause: UUID, new_block: UUID, now: datetime) -> str:
         self.settle(now)
         now = self._now(now)
         debit = self.entries[entry]
@@ -297,18 +297,14 @@ class Account:
 
     # --- Holds
 
-    def hold(
-        self, *, hold: UUID, amount: int, metric: str | None, ends: datetime, now: datetime
-    ) -> str:
+    def hold(self, *, hold: UUID, amount: int, metric: str | None, ends: datetime, now: datetime) -> str:
         self.settle(now)
         now = self._now(now)
         parts, missing = self._plan(amount, metric, now)
         if not self._may(amount, missing):
             return "insufficient"
         unpinned: list[Part] = [(None, missing)] if missing else []
-        self.holds[hold] = Hold(
-            id=hold, amount=amount, parts=[*parts, *unpinned], metric=metric, ends=ends
-        )
+        self.holds[hold] = Hold(id=hold, amount=amount, parts=[*parts, *unpinned], metric=metric, ends=ends)
         return "held"
 
     def commit(self, *, hold: UUID, amount: int, now: datetime) -> str:

@@ -12,8 +12,16 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
+from billing.services.verification import ledger_verify
 from customers.kernel.ids import uuid7
 from tests.oracle.kernel import (
     START,
@@ -59,7 +67,11 @@ class LedgerLives(RuleBasedStateMachine):
     def customers_come(self, policies: list[str]) -> None:
         self.models = [Account(policy=policy) for policy in policies]
         self.kernels = [
-            KernelAccount(self.connection, self.environment, customer_make(self.connection, self.environment, policy=policy))
+            KernelAccount(
+                self.connection,
+                self.environment,
+                customer_make(self.connection, self.environment, policy=policy),
+            )
             for policy in policies
         ]
 
@@ -89,14 +101,32 @@ class LedgerLives(RuleBasedStateMachine):
     def a_slower_clock_asks(self, milliseconds: int) -> None:
         self.now = max(START, self.now - timedelta(milliseconds=milliseconds))
 
-    @rule(who=customers, credits=amounts, priority=priorities, starts=st.none() | st.none() | spans, lives=maybe_later,
-          metrics=scopes, price_paid=st.sampled_from([None, 0, 5]), kind=st.sampled_from(["grant", "grant", "rollover"]))
-    def grant(self, who, credits, priority, starts, lives, metrics, price_paid, kind) -> None:
+    @rule(
+        who=customers,
+        credits=amounts,
+        priority=priorities,
+        starts=st.none() | st.none() | spans,
+        lives=maybe_later,
+        metrics=scopes,
+        price_paid=st.sampled_from([None, 0, 5]),
+        kind=st.sampled_from(["grant", "grant", "rollover"]),
+    )
+    def grant(self, who, credits, priority, starts, lives, metrics, price_paid, kind) -> None:  # noqa: PLR0917
         kind = "grant" if starts else kind
         starts = self.now + starts if starts is not None else None
         ends = (starts or self.now) + lives if lives else None
-        self.both(who, "grant", block=uuid7(), kind=kind, credits=credits, priority=priority, starts=starts, ends=ends,
-                  metrics=metrics, price_paid=price_paid)
+        self.both(
+            who,
+            "grant",
+            block=uuid7(),
+            kind=kind,
+            credits=credits,
+            priority=priority,
+            starts=starts,
+            ends=ends,
+            metrics=metrics,
+            price_paid=price_paid,
+        )
 
     @rule(who=customers, ago=spans)
     def grant_what_is_dead(self, who: int, ago: timedelta) -> None:
@@ -124,13 +154,30 @@ class LedgerLives(RuleBasedStateMachine):
         if model.entries:
             debits = [index for index, entry in enumerate(model.entries) if entry.kind == "debit"]
             among = debits if debits and which % 8 else range(len(model.entries))
-            self.both(who, "refund", entry=among[which % len(among)], amount=amount, cause=uuid7(), new_block=uuid7())
+            self.both(
+                who,
+                "refund",
+                entry=among[which % len(among)],
+                amount=amount,
+                cause=uuid7(),
+                new_block=uuid7(),
+            )
 
-    @rule(who=customers, price=amounts, credits=amounts, priority=priorities, lives=maybe_later, metrics=scopes)
+    @rule(
+        who=customers, price=amounts, credits=amounts, priority=priorities, lives=maybe_later, metrics=scopes
+    )
     def convert(self, who, price, credits, priority, lives, metrics) -> None:
         ends = self.now + lives if lives else None
-        self.both(who, "convert", price=price, block=uuid7(), credits=credits, priority=priority, ends=ends,
-                  metrics=metrics)
+        self.both(
+            who,
+            "convert",
+            price=price,
+            block=uuid7(),
+            credits=credits,
+            priority=priority,
+            ends=ends,
+            metrics=metrics,
+        )
 
     @rule(who=customers, amount=amounts, metric=metrics, lives=later)
     def hold(self, who: int, amount: int, metric: str | None, lives: timedelta) -> None:
@@ -167,7 +214,11 @@ class LedgerLives(RuleBasedStateMachine):
             assert stranger.release(hold=hold, now=self.now) == "not-found"
             assert stranger.fingerprint() == before
 
-    @rule(who=customers, policy=st.sampled_from(["block", "allow", "notify"]), limit=st.none() | st.integers(0, 40))
+    @rule(
+        who=customers,
+        policy=st.sampled_from(["block", "allow", "notify"]),
+        limit=st.none() | st.integers(0, 40),
+    )
     def policy_changes(self, who: int, policy: str, limit: int | None) -> None:
         self.models[who].policy, self.models[who].limit = policy, limit
         self.kernels[who].policy_set(policy, limit)
@@ -208,6 +259,8 @@ class LedgerLives(RuleBasedStateMachine):
                 kernel.settle(self.latest)
                 self._compare_rows(who)
             self._the_past_stands()
+        verified = ledger_verify(environment_id=self.environment)
+        assert verified.findings == []
 
     # --- Comparing
 
@@ -228,7 +281,10 @@ class LedgerLives(RuleBasedStateMachine):
     def _compare_read(self, who: int, at: datetime) -> None:
         model, answer = self.models[who].at(at), self.kernels[who].read(at)
         assert (answer.balance, answer.reserved, answer.lifetime_earned) == (
-            model.balance, model.reserved, model.lifetime_earned)
+            model.balance,
+            model.reserved,
+            model.lifetime_earned,
+        )
         shown = [(UUID(b["id"]), b["remaining_mc"], b["held_mc"]) for b in json.loads(answer.blocks)]
         assert shown == [(block.id, block.remaining, model.held(block)) for block in model.live_blocks()]
         if at == self.now:
@@ -242,8 +298,12 @@ class LedgerLives(RuleBasedStateMachine):
             assert not model.entries
             assert not model.holds
             return
-        assert (account.balance_mc, account.reserved_mc, account.overdraft_mc, account.lifetime_earned_mc) == (
-            model.balance, model.reserved, model.overdraft, model.lifetime_earned)
+        assert (
+            account.balance_mc,
+            account.reserved_mc,
+            account.overdraft_mc,
+            account.lifetime_earned_mc,
+        ) == (model.balance, model.reserved, model.overdraft, model.lifetime_earned)
         assert account.sequence == len(model.entries)
         self._compare_blocks(model, kernel)
         self._compare_holds(model, kernel)
@@ -255,11 +315,18 @@ class LedgerLives(RuleBasedStateMachine):
         for block in model.blocks.values():
             row = rows[block.id]
             assert (row.original_mc, row.remaining_mc, row.held_mc) == (
-                block.original, block.remaining, model.held(block))
+                block.original,
+                block.remaining,
+                model.held(block),
+            )
             assert 0 <= row.held_mc <= row.remaining_mc <= row.original_mc
             assert (row.state == "pending") == (not block.started)
             assert (row.state == "live") == (block.remaining > 0)
-            assert (row.effective_at, row.expires_at, row.priority) == (block.starts, block.ends, block.priority)
+            assert (row.effective_at, row.expires_at, row.priority) == (
+                block.starts,
+                block.ends,
+                block.priority,
+            )
 
     def _compare_holds(self, model: Account, kernel: KernelAccount) -> None:
         rows = {row.id: row for row in kernel.rows("billing_hold")}
@@ -275,7 +342,10 @@ class LedgerLives(RuleBasedStateMachine):
         for row, entry in zip(rows, model.entries, strict=True):
             assert (row.kind, row.source_id, row.amount_mc) == (entry.kind, entry.cause, entry.amount)
             assert list(zip(row.block_ids, row.block_amounts, strict=True)) == entry.parts
-            assert (row.balance_after_mc, row.effective_after_mc) == (entry.balance_after, entry.effective_after)
+            assert (row.balance_after_mc, row.effective_after_mc) == (
+                entry.balance_after,
+                entry.effective_after,
+            )
             assert row.occurred_at == entry.at
 
     def _the_past_stands(self) -> None:
@@ -283,12 +353,22 @@ class LedgerLives(RuleBasedStateMachine):
         for (who, instant), balance in self.seen.items():
             found = self.kernels[who].one(
                 "SELECT balance_after_mc FROM billing_ledger_entry WHERE account_id = %s AND occurred_at <= %s"
-                " ORDER BY sequence DESC LIMIT 1", instant)
+                " ORDER BY sequence DESC LIMIT 1",
+                instant,
+            )
             assert (found or 0) == balance
 
 
-_REFUSALS = {"expired", "insufficient", "not-a-debit", "exceeds-debit", "nothing-left", "committed-already",
-             "released-already", "expired-already"}
+_REFUSALS = {
+    "expired",
+    "insufficient",
+    "not-a-debit",
+    "exceeds-debit",
+    "nothing-left",
+    "committed-already",
+    "released-already",
+    "expired-already",
+}
 
 
 @pytest.mark.slow

@@ -1,0 +1,19 @@
+"""What runs by itself: doorbells, which find their work in the database, and may ring twice or at once."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from billing.services.sealing import ledgers_seal
+from billing.services.sweeps import accounts_settle as sweep
+from customers.kernel.clock import system_now
+
+
+@shared_task(name="billing.tasks.accounts_settle")
+def accounts_settle() -> int:
+    return sweep(now=system_now())
+
+
+@shared_task(name="billing.tasks.ledger_seal")
+def ledger_seal() -> int:
+    return ledgers_seal(now=system_now())
