@@ -64,7 +64,7 @@ class UsageEvent(models.Model):
         indexes = (
             models.Index(fields=("environment", "-id"), name="events_newest_first"),
             models.Index(
-                fields=("customer", "metric", "received_at"), name="events_of_a_customer_as_received"
+                fields=("customer", "metric", "received_at"), name="events_as_received"
             ),
         )
 
