@@ -17,12 +17,11 @@ from config.hot_paths import OPERATIONS
 from customers.api.hot import Operation
 from customers.api.problem_pages import refusals
 from customers.api.problems import CONTENT_TYPE, problem_url
-from customers.api.schema import IDEMPOTENCY_KEY
+from customers.api.schema import IDEMPOTENCY_KEY, SECURITY
 from customers.errors import DomainError
 
 _REF: Final = "#/components/schemas/"
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
-_SECURITY: Final[list[dict[str, list[str]]]] = [{"apiKey": []}, {"bearer": []}]
 _PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
     "description": "Why a call was refused (RFC 9457). A refused call leaves nothing behind.",
@@ -95,6 +94,7 @@ def add_problems(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
             if method in _METHODS:
+                operation["tags"] = [tag[:1].upper() + tag[1:] for tag in operation["tags"]]
                 _add_problems(path, method, operation)
     return result
 
@@ -114,7 +114,7 @@ def _hot_operation(operation: Operation, by_type: dict[int, Any]) -> dict[str, A
         "summary": operation.summary,
         "description": operation.description,
         "tags": [operation.tag],
-        "security": _SECURITY,
+        "security": SECURITY,
         "x-scope": operation.scope,
         "x-problems": list(operation.problems),
         **operation.extensions,

@@ -142,6 +142,76 @@ def source_text(source_type: str, source_id: UUID) -> str:
     return typeid(prefix, source_id) if prefix else str(source_id)
 
 
+_BLOCK_EXAMPLE: dict[str, Any] = {
+    "id": "blk_01jr2zk5q8e4f9t6v7w8x9y0za",
+    "original_amount": 100000,
+    "remaining_amount": 100000,
+    "status": "live",
+    "held_amount": 0,
+    "priority": 0,
+    "effective_at": "2026-04-03T09:01:00Z",
+    "expires_at": None,
+    "source": "promotional",
+    "reason": "Quickstart welcome credits",
+    "price_paid": None,
+    "currency": None,
+    "metric_keys": None,
+    "metadata": {},
+    "created_at": "2026-04-03T09:01:00Z",
+}
+_BALANCE_EXAMPLE: dict[str, Any] = {
+    "customer_id": "0198d0c2-7d4a-7c3e-9d55-0d2f6f3a1b42",
+    "external_customer_id": "user_quickstart",
+    "balance": 100000,
+    "reserved_balance": 0,
+    "effective_balance": 100000,
+}
+_GRANTED = OpenApiExample(
+    "Granted",
+    {
+        "ledger_entry_id": "led_01jr2zk5q9f3v8x2m4n6p8q0rs",
+        "block": _BLOCK_EXAMPLE,
+        **_BALANCE_EXAMPLE,
+        "duplicate": False,
+    },
+    response_only=True,
+)
+_TAKEN_BACK = OpenApiExample(
+    "Taken back",
+    {
+        "ledger_entry_id": "led_01jr2zk5q9f3v8x2m4n6p8q0rs",
+        "block": None,
+        **_BALANCE_EXAMPLE,
+        "balance": 95000,
+        "effective_balance": 95000,
+        "duplicate": False,
+    },
+    response_only=True,
+)
+_ENTRY = OpenApiExample(
+    "A grant",
+    {
+        "id": "led_01jr2zk5q9f3v8x2m4n6p8q0rs",
+        "sequence": 1,
+        "kind": "grant",
+        "amount": 100000,
+        "allocations": [{"block_id": "blk_01jr2zk5q8e4f9t6v7w8x9y0za", "amount": 100000}],
+        "balance_after": 100000,
+        "effective_after": 100000,
+        "source": {"type": "grant", "id": "blk_01jr2zk5q8e4f9t6v7w8x9y0za"},
+        "reverses": None,
+        "actor": "key:key_01jzgd2kq8e5rtx3m9v7c4b6na",
+        "reason": "Quickstart welcome credits",
+        "idempotency_key": "quickstart-grant-1",
+        "request_id": "req_01jzgd2kq8e5rtx3m9v7c4b6na",
+        "metadata": {},
+        "occurred_at": "2026-04-03T09:01:00Z",
+        "created_at": "2026-04-03T09:01:00Z",
+    },
+    response_only=True,
+)
+
+
 class CreditsGrant(Endpoint):
     """`POST …/credits/grant`."""
 
@@ -156,11 +226,12 @@ class CreditsGrant(Endpoint):
         request=GrantInput,
         responses={201: MovementOutput},
         examples=[
+            _GRANTED,
             OpenApiExample(
                 "Welcome credits",
                 {"credits": 100000, "source": "promotional", "reason": "Quickstart welcome credits"},
                 request_only=True,
-            )
+            ),
         ],
     )
     @idempotent(family="grant", required=True, again="grant_again")
@@ -210,8 +281,10 @@ class CreditsAdjust(Endpoint):
         "blocks in burn order; with the policy `block` it is refused with 402 when less is available.",
         request=AdjustInput,
         responses={201: MovementOutput},
+        extensions={"x-problems": ["customer-not-found", "insufficient-credits"]},
         examples=[
-            OpenApiExample("Take back", {"delta": -5000, "reason": "granted twice"}, request_only=True)
+            _TAKEN_BACK,
+            OpenApiExample("Take back", {"delta": -5000, "reason": "granted twice"}, request_only=True),
         ],
     )
     @idempotent(family="adjust", required=True, again="adjust_again")
@@ -248,6 +321,7 @@ class CreditsHistory(Endpoint):
 
     resource = "credits"
     cursor_field = "sequence"
+    queryset = LedgerEntry.objects.none()
 
     @extend_schema(
         operation_id="credits_history",
@@ -259,6 +333,8 @@ class CreditsHistory(Endpoint):
             OpenApiParameter("to", OpenApiTypes.DATETIME, description="Entries before this instant."),
         ],
         responses=EntryOutput(many=True),
+        extensions={"x-problems": ["customer-not-found"]},
+        examples=[_ENTRY],
     )
     def get(self, request: ApiRequest, by: By, reference: str) -> Response:
         customer = customer_resolve(environment_id=request.caller.environment_id, by=by, reference=reference)

@@ -16,6 +16,7 @@ _PAGE: Final = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <title>{title} · Purser</title>
 <style>
 :root {{ color-scheme: light dark; --ink: #1d2433; --soft: #5d6778; --line: #e3e7ee; --paper: #fff; --mark: #6d28d9; }}

@@ -18,6 +18,7 @@ IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+SECURITY: Final[list[dict[str, list[str]]]] = [{"apiKey": []}, {"bearer": []}]
 _BY_EXTERNAL_ID: Final = "/v1/customer-by-external-id/"
 
 
@@ -29,6 +30,8 @@ class EdgeSchema(AutoSchema):
         if operation is None:
             return None
         operation["operationId"] += self._ending()
+        # Either header; the generator would ask for both.
+        operation["security"] = SECURITY
         operation["x-scope"] = scope_needed(self.view, self.method)
         required = getattr(getattr(self.view, self.method.lower()), "idempotency_required", None)
         if required is not None:

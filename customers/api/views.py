@@ -47,6 +47,7 @@ class Endpoint(GenericAPIView[Any]):
     bucket: ClassVar[str] = "other"
     #: For paths that are another name of this resource: what begins so gets this ending on its operation ids.
     aliases: ClassVar[Mapping[str, str]] = {}
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     content_negotiation_class = AlwaysJson
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> ApiRequest:

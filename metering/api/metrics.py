@@ -72,10 +72,12 @@ _SHOWN = OpenApiExample(
     },
     response_only=True,
 )
+_ALIASES = {"/v1/metrics": "_by_short_path"}
 
 
 class Metrics(Endpoint):
     resource = "catalog"
+    aliases = _ALIASES
     filterset_class = MetricFilter
     queryset = BillableMetric.objects.none()
     serializer_class = MetricShow
@@ -137,6 +139,7 @@ class Metrics(Endpoint):
 
 class MetricDetail(Endpoint):
     resource = "catalog"
+    aliases = _ALIASES
     serializer_class = MetricShow
 
     @extend_schema(
