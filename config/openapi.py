@@ -16,7 +16,7 @@ from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitV
 from config.hot_paths import OPERATIONS
 from customers.api.hot import Operation
 from customers.api.problem_pages import refusals
-from customers.api.problems import CONTENT_TYPE, problem_url
+from customers.api.problems import CONTENT_TYPE
 from customers.api.schema import IDEMPOTENCY_KEY, SECURITY
 from customers.errors import DomainError
 
@@ -182,7 +182,8 @@ def _problem(status: int, kinds: list[type[DomainError]]) -> dict[str, Any]:
 
 def _example(status: int, kind: type[DomainError]) -> dict[str, Any]:
     return {
-        "type": problem_url(kind.code),
+        # Not this installation's own address: docs/openapi.json is the same everywhere.
+        "type": f"https://purser.example/problems/{kind.code}",
         "title": kind.title,
         "status": status,
         "detail": kind.title,
