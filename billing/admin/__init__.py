@@ -1,0 +1,5 @@
+"""The admin of the billing app: a client of its services. One module per noun."""
+
+from billing.admin import actions, blocks, columns, entries, holds, panels, verification
+
+__all__ = ["actions", "blocks", "columns", "entries", "holds", "panels", "verification"]

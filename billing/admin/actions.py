@@ -1,0 +1,120 @@
+"""Grant and adjust, from a customer's page. The same services as the API's; the reason is required of people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from billing.admin.forms import AdjustForm, GrantForm
+from billing.models import LedgerEntry
+from billing.selectors.credits import Credits, credits_read
+from billing.services.credits import Movement, credits_adjust, credits_grant
+from customers.admin.customer_panels import Act, CustomerAction, action_register
+from customers.admin.dialogs import Change, Outcome
+from customers.admin.display import credits_shown, credits_text, mc_text
+from customers.kernel.ids import typeid
+
+
+def _grant(act: Act) -> Outcome:
+    before = _standing(act)
+    movement = credits_grant(
+        caller=act.caller,
+        customer=act.customer,
+        credits_mc=act.data["credits_mc"],
+        source=act.data["source"],
+        priority=act.data["priority"],
+        expires_at=act.data["expires_at"],
+        reason=act.data["reason"],
+        idempotency_key=act.idempotency_key,
+        now=act.now,
+    )
+    assert movement.block is not None  # noqa: S101 - a grant makes one
+    return Outcome(
+        message=f"Granted {credits_text(movement.amount_mc)} credits to {act.customer.label}.",
+        effect_id=movement.block.id,
+        changes=_changes(before, movement),
+        notes=tuple(_notes(movement)),
+    )
+
+
+def _adjust(act: Act) -> Outcome:
+    before = _standing(act)
+    movement = credits_adjust(
+        caller=act.caller,
+        customer=act.customer,
+        delta_mc=act.data["delta_mc"],
+        reason=act.data["reason"],
+        idempotency_key=act.idempotency_key,
+        now=act.now,
+    )
+    return Outcome(
+        message=f"Adjusted {act.customer.label} by {credits_text(movement.amount_mc)} credits.",
+        effect_id=movement.entry_id,
+        changes=_changes(before, movement),
+        notes=tuple(_notes(movement)),
+    )
+
+
+def _standing(act: Act) -> Credits:
+    return credits_read(environment_id=act.caller.environment_id, customer_id=act.customer.id, now=act.now)
+
+
+def _changes(before: Credits, movement: Movement) -> list[Change]:
+    after = movement.account
+    lines = (
+        ("Balance", before.balance_mc, after.balance_mc),
+        ("Reserved", before.reserved_mc, after.reserved_mc),
+        ("Effective", before.effective_mc, after.effective_mc),
+    )
+    return [
+        Change(
+            label=label,
+            before=credits_shown(old),
+            after=credits_shown(new),
+            difference=credits_shown(new - old, signed=True) if new != old else "",
+        )
+        for label, old, new in lines
+    ]
+
+
+def _notes(movement: Movement) -> Iterator[str]:
+    """What the numbers do not say: the exact amount, and which blocks it touches."""
+    yield f"{mc_text(movement.amount_mc)} in all."
+    entry = LedgerEntry.objects.filter(id=movement.entry_id).first() if movement.entry_id else None
+    made = movement.block.id if movement.block else None
+    for block_id, amount in zip(entry.block_ids, entry.block_amounts, strict=True) if entry else ():
+        if block_id is None:
+            yield f"{credits_text(abs(amount))} credits {'repay overdraft' if amount > 0 else 'go into overdraft'}."
+        elif block_id == made:
+            yield f"{credits_text(amount)} credits become a new block."
+        else:
+            way = "into" if amount > 0 else "out of"
+            yield f"{credits_text(abs(amount))} credits {way} block {typeid('blk', block_id)}."
+
+
+action_register(
+    CustomerAction(
+        slug="grant",
+        label="Grant",
+        title="Grant credits",
+        icon="add_card",
+        order=10,
+        permission="billing.grant_credits",
+        form=GrantForm,
+        perform=_grant,
+        is_primary=True,
+        intro="Makes one block, on terms that never change. Overdraft is repaid first.",
+    )
+)
+action_register(
+    CustomerAction(
+        slug="adjust",
+        label="Adjust",
+        title="Adjust balance",
+        icon="tune",
+        order=20,
+        permission="billing.adjust_credits",
+        form=AdjustForm,
+        perform=_adjust,
+        intro="Corrects a balance by an entry of its own. Up repays overdraft and leaves a block, down drains blocks.",
+    )
+)

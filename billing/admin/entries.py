@@ -1,0 +1,154 @@
+"""Ledger entries: what moved, why, and out of which blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from billing.admin.blocks import OfCustomers
+from billing.admin.explain import explained
+from billing.models import CreditBlock, EntryKind, LedgerEntry
+from customers.admin.customers import customer_link
+from customers.admin.display import (
+    badge,
+    code,
+    copyable,
+    credits_shown,
+    instant_shown,
+    json_shown,
+    link,
+    text_or_nothing,
+)
+from customers.admin.records import Fact, Page, Section, record_url
+from customers.kernel.ids import typeid
+
+KIND_TONES = {
+    EntryKind.GRANT: "good",
+    EntryKind.DEBIT: "neutral",
+    EntryKind.EXPIRE: "bad",
+    EntryKind.ADJUST: "warning",
+    EntryKind.ROLLOVER: "info",
+    EntryKind.REFUND: "info",
+    EntryKind.CONVERT: "info",
+}
+_CAUSES = {
+    "event": "Usage event",
+    "reservation": "Hold",
+    "block": "Block",
+    "grant": "Grant",
+    "topup": "Topup",
+}
+_PREFIXES = {"event": "evt", "reservation": "res", "block": "blk", "grant": "blk", "topup": "top"}
+
+
+def kind_badge(kind: str) -> SafeString:
+    return badge(EntryKind(kind).label, KIND_TONES[EntryKind(kind)])
+
+
+def cause_text(entry: LedgerEntry) -> str:
+    """`Usage event evt_01k…`."""
+    prefix = _PREFIXES.get(entry.source_type)
+    shown = typeid(prefix, entry.source_id) if prefix else str(entry.source_id)
+    return f"{_CAUSES.get(entry.source_type, entry.source_type.replace('_', ' ').capitalize())} {shown}"
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(OfCustomers):
+    id_prefix = "led"
+    icon = "receipt_long"
+    list_display = ("when", "customer_shown", "kind_shown", "amount", "balance", "who", "why", "id_shown")
+    list_display_links = ("when",)
+    list_filter = ("kind",)
+    search_help_text = "Customer or entry id (led_…)"
+
+    @admin.display(description="When")
+    def when(self, entry: LedgerEntry) -> SafeString:
+        return instant_shown(entry.occurred_at)
+
+    @admin.display(description="Kind")
+    def kind_shown(self, entry: LedgerEntry) -> SafeString:
+        return kind_badge(entry.kind)
+
+    @admin.display(description="Amount (credits)")
+    def amount(self, entry: LedgerEntry) -> SafeString:
+        return credits_shown(entry.amount_mc, signed=True)
+
+    @admin.display(description="Balance after")
+    def balance(self, entry: LedgerEntry) -> SafeString:
+        return credits_shown(entry.balance_after_mc)
+
+    @admin.display(description="By")
+    def who(self, entry: LedgerEntry) -> str:
+        return entry.actor
+
+    @admin.display(description="Reason")
+    def why(self, entry: LedgerEntry) -> object:
+        return text_or_nothing(entry.reason)
+
+    @admin.display(description="Entry")
+    def id_shown(self, entry: LedgerEntry) -> SafeString:
+        return code(entry.public_id)
+
+    def page(self, request: HttpRequest, record: LedgerEntry) -> Page:
+        movement = [
+            Fact("Customer", customer_link(record.account.customer)),
+            Fact("Amount", credits_shown(record.amount_mc, signed=True)),
+            Fact("Balance after", credits_shown(record.balance_after_mc)),
+            Fact("Effective after", credits_shown(record.effective_after_mc), "less what holds reserve"),
+            Fact("Happened", instant_shown(record.occurred_at)),
+            Fact("Number", f"{record.sequence:,}", "counts the account's entries"),
+        ]
+        return Page(
+            heading=f"{record.get_kind_display()} of {record.account.customer.label}",
+            kind="Ledger entry",
+            badges=[kind_badge(record.kind)],
+            sections=[
+                Section("Movement", movement),
+                *explained(request, record),
+                Section(
+                    "Blocks",
+                    html=allocations_html(record),
+                    hint="What it took from or put into each. They add up to the amount.",
+                ),
+                Section("Record", _record_facts(record)),
+            ],
+        )
+
+
+def _record_facts(entry: LedgerEntry) -> list[Fact]:
+    reversed_id = typeid("led", entry.reverses_id) if entry.reverses_id else ""
+    return [
+        Fact("Id", copyable(entry.public_id)),
+        Fact("Cause", cause_text(entry)),
+        Fact(
+            "Gives back",
+            link(record_url(LedgerEntry, reversed_id), code(reversed_id))
+            if reversed_id
+            else text_or_nothing(""),
+        ),
+        Fact("By", entry.actor),
+        Fact("Reason", text_or_nothing(entry.reason)),
+        Fact("Idempotency key", copyable(entry.idempotency_key)),
+        Fact("Request", copyable(entry.request_id)),
+        Fact("Stored", instant_shown(entry.created_at)),
+        Fact("Metadata", json_shown(entry.metadata)),
+    ]
+
+
+def allocations_html(entry: LedgerEntry) -> str:
+    """Each block the entry touched, with its terms."""
+    blocks = CreditBlock.objects.in_bulk([block_id for block_id in entry.block_ids if block_id])
+    lines: list[dict[str, Any]] = [
+        {
+            "block": blocks.get(block_id),
+            "url": record_url(CreditBlock, typeid("blk", block_id)) if block_id else "",
+            "id": typeid("blk", block_id) if block_id else "",
+            "amount": credits_shown(amount, signed=True),
+        }
+        for block_id, amount in zip(entry.block_ids, entry.block_amounts, strict=True)
+    ]
+    return render_to_string("admin/purser/allocations.html", {"lines": lines})

@@ -1,0 +1,94 @@
+"""An environment's credits in a few numbers, for the home page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Final
+from uuid import UUID
+
+from django.db.models import F, Q, QuerySet
+
+from billing.models import VerificationRun
+from customers.kernel.database import call_all, call_one
+from customers.kernel.ids import uuid7_floor
+from customers.models import Customer
+
+# Accounts on which time has done something that nobody booked yet are read through the kernel, the others as they are.
+_TOTALS: Final = """
+WITH standing AS (
+  SELECT balance_mc, reserved_mc FROM billing_credit_account
+    WHERE environment_id = $1 AND (next_change_at IS NULL OR next_change_at > $2)
+  UNION ALL
+  SELECT r.balance, r.reserved FROM billing_credit_account a
+    CROSS JOIN LATERAL billing_credits_read_v1($1, a.customer_id, 'none', $2) r
+    WHERE a.environment_id = $1 AND a.next_change_at <= $2
+)
+SELECT coalesce(sum(greatest(balance_mc, 0)), 0)::bigint, coalesce(sum(greatest(-balance_mc, 0)), 0)::bigint,
+  coalesce(sum(reserved_mc), 0)::bigint, count(*) FROM standing
+"""
+_HOLDS: Final = "SELECT count(*) FROM billing_hold WHERE environment_id = $1 AND state = 'active'"
+# By id first, because an index has that; an entry is never stored before it happened.
+_BURNED: Final = """
+SELECT (occurred_at AT TIME ZONE 'UTC')::date, -sum(amount_mc)::bigint FROM billing_ledger_entry
+WHERE environment_id = $1 AND id >= $2 AND occurred_at >= $3 AND occurred_at < $4 AND kind = 'debit'
+GROUP BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditTotals:
+    """All accounts of an environment together, in mc."""
+
+    outstanding_mc: int
+    overdraft_mc: int
+    reserved_mc: int
+    accounts: int
+    open_holds: int
+
+
+def credit_totals(*, environment_id: UUID, now: datetime) -> CreditTotals:
+    """What all customers have at `now`, whether or not any worker has run."""
+    row = call_one(_TOTALS, [environment_id, now]) or (0, 0, 0, 0)
+    holds = call_one(_HOLDS, [environment_id]) or (0,)
+    return CreditTotals(
+        outstanding_mc=row[0], overdraft_mc=row[1], reserved_mc=row[2], accounts=row[3], open_holds=holds[0]
+    )
+
+
+def burned_by_day(*, environment_id: UUID, since: date, until: date, is_clocked: bool) -> dict[date, int]:
+    """Debits in mc per day (UTC), from `since` up to and without `until`; days without any are not there.
+
+    Ids are given by the wall clock, so under a test clock they do not tell which rows can be left out.
+    """
+    begin, end = _midnight(since), _midnight(until)
+    first_id = UUID(int=0) if is_clocked else uuid7_floor(begin)
+    rows = call_all(_BURNED, [environment_id, first_id, begin, end])
+    return {row[0]: row[1] for row in rows}
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def low_balances() -> QuerySet[Customer]:
+    """Living customers whose effective balance is at their threshold or below, or who have nothing left to spend."""
+    effective = F("credit_account__balance_mc") - F("credit_account__reserved_mc")
+    return (
+        Customer.objects.filter(deleted_at__isnull=True)
+        .alias(effective=effective)
+        .filter(
+            Q(effective__lte=F("low_balance_threshold_mc"))
+            | Q(effective__lte=0, credit_account__lifetime_earned_mc__gt=0)
+        )
+    )
+
+
+def overdrawn() -> QuerySet[Customer]:
+    """Living customers in overdraft."""
+    return Customer.objects.filter(deleted_at__isnull=True, credit_account__overdraft_mc__gt=0)
+
+
+def last_verification() -> VerificationRun | None:
+    """The latest proof of the whole ledger."""
+    return VerificationRun.objects.filter(customer_id__isnull=True).order_by("-id").first()

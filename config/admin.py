@@ -1,0 +1,87 @@
+"""The admin site: Purser's face. Looks and menu: config/unfold.py. Home: config/dashboard.py. Search: config/palette.py.
+
+This module is loaded while the apps register their pages, so it imports none of them; the theme finds home and search
+by the names given in its settings.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+from unfold.sites import UnfoldAdminSite
+
+from config.middleware import AdminEnvironmentMiddleware
+from customers.kernel.clock import elapsed_seconds
+from customers.models import Environment
+
+
+class PurserAdminSite(UnfoldAdminSite):
+    site_title = "Purser"
+    site_header = "Purser"
+    index_title = "Home"
+    enable_nav_sidebar = True
+
+    def get_urls(self) -> list[URLResolver | URLPattern]:
+        choose = path("environment/", self.admin_view(self.environment_choose), name="environment_choose")
+        return [choose, *super().get_urls()]
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        context: dict[str, Any] = super().each_context(request)
+        if self.has_permission(request):
+            everyone = Environment.objects.select_related("tenant").order_by("tenant__name", "-kind")
+            context["environments"] = list(everyone)
+            context["chosen_environment"] = getattr(request, "environment", None)
+        return context
+
+    def environment_choose(self, request: HttpRequest) -> HttpResponse:
+        """From now on this session looks at another environment. Home opens: single objects exist in one only."""
+        if request.method != "POST":
+            raise PermissionDenied
+        environment = Environment.objects.filter(id=_uuid(request.POST.get("environment", ""))).first()
+        if environment is None:
+            raise Http404
+        request.session[AdminEnvironmentMiddleware.SESSION_KEY] = str(environment.id)
+        return HttpResponseRedirect(reverse("admin:index"))
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The palette. Unlike the theme's own never from a cache: an answer belongs to one environment and moment."""
+        began = elapsed_seconds()
+        term = request.GET.get("s", "").strip()
+        if not term:
+            return HttpResponse()
+        results = _OnePage(
+            self._get_value(self._get_config("COMMAND", request)["search_callback"], request, term)
+        )
+        context = {
+            "search_term": term,
+            "page_obj": results,
+            "results": results,
+            "page_counter": 0,
+            "execution_time": elapsed_seconds() - began,
+            **(extra_context or {}),
+        }
+        return TemplateResponse(
+            request, "unfold/helpers/command_results.html", context, headers={"HX-Trigger": "search"}
+        )
+
+
+class _OnePage(list[Any]):
+    """All results on one page, as the theme's template asks for them."""
+
+    next_page_number = None
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return len(self)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

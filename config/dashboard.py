@@ -1,0 +1,286 @@
+"""The home page: where an environment stands, what needs attention, and the first steps while there is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from django.core.cache import cache
+from django.http import HttpRequest
+from django.urls import reverse
+
+from billing.models import CreditBlock, Hold, LedgerEntry, VerificationRun
+from billing.selectors.overview import (
+    CreditTotals,
+    burned_by_day,
+    credit_totals,
+    last_verification,
+    low_balances,
+    overdrawn,
+)
+from customers.admin.display import credits_shown, credits_text, instant_shown
+from customers.admin.records import list_url, record_url
+from customers.admin.requests import environment_of, of_admin
+from customers.models import Customer, Environment, OutboxEvent
+from customers.selectors.overview import WAITING_MAX, CustomerTotals, customer_totals
+from metering.models import BillableMetric, MeteringRule, UsageEvent
+from metering.selectors.overview import usage_on
+
+_DAYS: Final = 30
+#: Past days hardly change; today is always read.
+_CACHE_SECONDS: Final = 60
+_ATTENTION_MAX: Final = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """A number and the list behind it. `tone`: neutral, good, warning or bad."""
+
+    label: str
+    value: str
+    unit: str = ""
+    note: str = ""
+    url: str = ""
+    icon: str = ""
+    tone: str = "neutral"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One day of the chart; `share` is its height in percent of the highest."""
+
+    day: date
+    amount: str
+    share: int
+    is_today: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Something to do before there is anything to see."""
+
+    title: str
+    text: str
+    url: str
+    label: str
+    is_done: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Numbers:
+    credits: CreditTotals
+    customers: CustomerTotals
+    usage: list[Any]
+    burned: dict[date, int]
+    low: int
+    overdrawn: int
+    health: VerificationRun | None
+    today: date
+
+
+def home_show(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The home page's context; the theme calls it."""
+    return {**context, **_home(request)}
+
+
+def _home(request: HttpRequest) -> dict[str, Any]:
+    environment = environment_of(request)
+    if environment is None:
+        return {"home": None, "new_tenant_url": reverse("admin:customers_tenant_add")}
+    now = of_admin(request).now
+    numbers = _numbers(environment, now)
+    steps = list(_steps())
+    return {
+        "home": {
+            "tiles": list(_tiles(numbers)),
+            "bars": _bars(numbers),
+            "burned_total": credits_text(sum(numbers.burned.values())),
+            "usage": _usage_lines(numbers),
+            "attention": _attention(),
+            "attention_url": list_url(Customer, balance="low"),
+            "steps": [] if all(step.is_done for step in steps) else steps,
+            "now": instant_shown(now),
+            "environment": environment,
+            "is_clocked": environment.frozen_at is not None,
+        }
+    }
+
+
+def _numbers(environment: Environment, now: datetime) -> _Numbers:
+    is_clocked = environment.frozen_at is not None
+    return _Numbers(
+        credits=credit_totals(environment_id=environment.id, now=now),
+        customers=customer_totals(environment_id=environment.id),
+        usage=usage_on(environment_id=environment.id, day=now.date(), is_clocked=is_clocked),
+        burned=_burned(environment, now.date(), is_clocked),
+        low=low_balances().count(),
+        overdrawn=overdrawn().count(),
+        health=last_verification(),
+        today=now.date(),
+    )
+
+
+def _burned(environment: Environment, today: date, is_clocked: bool) -> dict[date, int]:
+    def read(since: date, until: date) -> dict[date, int]:
+        return burned_by_day(environment_id=environment.id, since=since, until=until, is_clocked=is_clocked)
+
+    first, tomorrow = today - timedelta(days=_DAYS - 1), today + timedelta(days=1)
+    if is_clocked:
+        return read(first, tomorrow)
+    key = f"home-burned:{environment.id}:{today}"
+    past = cache.get(key)
+    if past is None:
+        past = read(first, today)
+        cache.set(key, past, _CACHE_SECONDS)
+    return {**past, **read(today, tomorrow)}
+
+
+def _tiles(numbers: _Numbers) -> Iterator[Tile]:
+    totals, customers = numbers.credits, numbers.customers
+    yield Tile(
+        label="Credits outstanding",
+        value=credits_text(totals.outstanding_mc),
+        unit="credits",
+        note=f"{credits_text(totals.overdraft_mc)} in overdraft" if totals.overdraft_mc else "no overdraft",
+        url=list_url(CreditBlock, state__exact="live"),
+        icon="account_balance_wallet",
+    )
+    events = sum(line[1] for line in numbers.usage)
+    yield Tile(
+        label="Burned today",
+        value=credits_text(numbers.burned.get(numbers.today, 0)),
+        unit="credits",
+        note="since 00:00 UTC",
+        url=list_url(LedgerEntry, kind__exact="debit"),
+        icon="local_fire_department",
+    )
+    yield Tile(
+        label="Events today",
+        value=f"{events:,}",
+        note=_plural(len(numbers.usage), "metric"),
+        url=list_url(UsageEvent),
+        icon="bolt",
+    )
+    yield Tile(
+        label="Customers",
+        value=f"{customers.customers:,}",
+        note=f"{totals.accounts:,} with credits moved",
+        url=list_url(Customer),
+        icon="group",
+    )
+    yield Tile(
+        label="Open holds",
+        value=f"{totals.open_holds:,}",
+        note=f"{credits_text(totals.reserved_mc)} credits reserved",
+        url=list_url(Hold, state__exact="active"),
+        icon="lock_clock",
+    )
+    yield Tile(
+        label="Low balances",
+        value=f"{numbers.low:,}",
+        note=f"{numbers.overdrawn:,} in overdraft",
+        url=list_url(Customer, balance="low"),
+        icon="trending_down",
+        tone="warning" if numbers.low else "good",
+    )
+    yield _webhooks_tile(customers)
+    yield _health_tile(numbers.health)
+
+
+def _webhooks_tile(customers: CustomerTotals) -> Tile:
+    since = customers.waiting_since
+    return Tile(
+        label="Webhook events waiting",
+        value=f"{customers.waiting:,}{'+' if customers.waiting >= WAITING_MAX else ''}",
+        note=f"oldest {since:%Y-%m-%d %H:%M} UTC" if since else "nothing waits",
+        url=list_url(OutboxEvent, dispatch="pending"),
+        icon="webhook",
+    )
+
+
+def _health_tile(run: VerificationRun | None) -> Tile:
+    if run is None:
+        return Tile(
+            label="Ledger health", value="Unproved", note="run manage.py verify_ledger", icon="verified_user"
+        )
+    return Tile(
+        label="Ledger health",
+        value="In order" if run.ok else _plural(run.faults, "fault"),
+        note=f"{run.entries:,} entries proved {run.finished_at:%Y-%m-%d %H:%M} UTC",
+        url=list_url(VerificationRun),
+        icon="verified_user",
+        tone="good" if run.ok else "bad",
+    )
+
+
+def _bars(numbers: _Numbers) -> list[Bar]:
+    days = [numbers.today - timedelta(days=ago) for ago in range(_DAYS - 1, -1, -1)]
+    highest = max((numbers.burned.get(day, 0) for day in days), default=0) or 1
+    return [
+        Bar(
+            day=day,
+            amount=credits_text(numbers.burned.get(day, 0)),
+            share=-(-numbers.burned.get(day, 0) * 100 // highest),
+            is_today=day == numbers.today,
+        )
+        for day in days
+    ]
+
+
+def _usage_lines(numbers: _Numbers) -> list[dict[str, Any]]:
+    return [
+        {
+            "key": key,
+            "events": f"{events:,}",
+            "credits": credits_text(cost),
+            "url": list_url(UsageEvent, metric=key),
+        }
+        for key, events, _, cost in numbers.usage[:8]
+    ]
+
+
+def _attention() -> list[dict[str, Any]]:
+    """Who runs out first, or has run out."""
+    rows = (
+        low_balances()
+        .select_related("credit_account")
+        .order_by("credit_account__balance_mc")[:_ATTENTION_MAX]
+    )
+    return [
+        {
+            "label": customer.label,
+            "url": record_url(Customer, customer.pk),
+            "balance": credits_shown(customer.credit_account.balance_mc),
+        }
+        for customer in rows
+    ]
+
+
+def _steps() -> Iterator[Step]:
+    yield Step(
+        title="Define a metric",
+        text="What you count: messages, tokens, images, seconds.",
+        url=reverse("admin:metering_billablemetric_add"),
+        label="New metric",
+        is_done=BillableMetric.objects.exists(),
+    )
+    yield Step(
+        title="Set its price",
+        text="A metering rule says what a unit costs in credits.",
+        url=reverse("admin:metering_meteringrule_add"),
+        label="New rule",
+        is_done=MeteringRule.objects.exists(),
+    )
+    yield Step(
+        title="Add a customer and grant credits",
+        text="Open a customer and press Grant, or let your backend do it over the API.",
+        url=reverse("admin:customers_customer_add"),
+        label="New customer",
+        is_done=CreditBlock.objects.exists(),
+    )
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

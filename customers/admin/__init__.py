@@ -1,0 +1,23 @@
+"""The admin of the customers app: a client of its services. One module per noun."""
+
+from customers.admin import (
+    api_keys,
+    audit,
+    customer_actions,
+    customer_page,
+    customers,
+    outbox,
+    tenants,
+    users,
+)
+
+__all__ = [
+    "api_keys",
+    "audit",
+    "customer_actions",
+    "customer_page",
+    "customers",
+    "outbox",
+    "tenants",
+    "users",
+]

@@ -1,0 +1,134 @@
+"""What stands on a customer's page. Higher apps add theirs here; nothing is imported upward.
+
+panel_register(CustomerPanel(key="holds", title="Holds", order=40, permission="billing.view_hold", render=holds_panel))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from django import forms
+from django.http import HttpRequest
+
+from customers.admin.dialogs import Outcome
+from customers.kernel.caller import Caller
+from customers.models import Customer
+
+Place = Literal["top", "main", "side"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerPanel:
+    """A part of the page. `render` gives its HTML, or "" when it has nothing to say."""
+
+    key: str
+    title: str
+    order: int
+    permission: str
+    render: Callable[[HttpRequest, Customer], str]
+    place: Place = "main"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """Somebody doing something to a customer."""
+
+    caller: Caller
+    customer: Customer
+    data: Mapping[str, Any]
+    idempotency_key: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerAction:
+    """A button on the page that opens a dialog, and what it does: `perform` runs for the preview too."""
+
+    slug: str
+    label: str
+    title: str
+    icon: str
+    order: int
+    permission: str
+    form: Callable[..., forms.Form]
+    perform: Callable[[Act], Outcome]
+    is_primary: bool = False
+    is_danger: bool = False
+    has_preview: bool = True
+    intro: str = ""
+    initial: Callable[[Customer], Mapping[str, Any]] = lambda _: {}
+    offered: Callable[[Customer], bool] = lambda _: True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerColumn:
+    """A column of the customer list. `load` reads what it needs for all rows of a page at once."""
+
+    key: str
+    title: str
+    order: int
+    load: Callable[[HttpRequest, Iterable[UUID]], Mapping[UUID, object]]
+    is_amount: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerFilter:
+    """A filter of the customer list."""
+
+    order: int
+    filter_class: type
+
+
+_panels: Final[dict[str, CustomerPanel]] = {}
+_actions: Final[dict[str, CustomerAction]] = {}
+_columns: Final[dict[str, CustomerColumn]] = {}
+_filters: Final[list[CustomerFilter]] = []
+
+
+def panel_register(panel: CustomerPanel) -> None:
+    _panels[panel.key] = panel
+
+
+def action_register(action: CustomerAction) -> None:
+    _actions[action.slug] = action
+
+
+def column_register(column: CustomerColumn) -> None:
+    _columns[column.key] = column
+
+
+def filter_register(entry: CustomerFilter) -> None:
+    _filters.append(entry)
+
+
+def panels_for(request: HttpRequest) -> list[CustomerPanel]:
+    """The panels this person may see, in order."""
+    return _allowed(request, _panels.values())
+
+
+def actions_for(request: HttpRequest) -> list[CustomerAction]:
+    """The actions this person may take, in order."""
+    return _allowed(request, _actions.values())
+
+
+def action_named(slug: str) -> CustomerAction | None:
+    return _actions.get(slug)
+
+
+def columns() -> list[CustomerColumn]:
+    return sorted(_columns.values(), key=lambda column: column.order)
+
+
+def filters() -> list[type]:
+    return [entry.filter_class for entry in sorted(_filters, key=lambda entry: entry.order)]
+
+
+def _allowed(request: HttpRequest, entries: Iterable[Any]) -> list[Any]:
+    user = request.user
+    return sorted(
+        (entry for entry in entries if user.has_perm(entry.permission)), key=lambda entry: entry.order
+    )

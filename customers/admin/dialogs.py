@@ -1,0 +1,236 @@
+"""Forms that do one thing: shown in a dialog where the browser can, as a page where it cannot.
+
+Each form carries a token, made when it was shown. Doing the thing claims the token in the same transaction, so that
+however often one form is sent (a double click, a reload, the back button) there is one effect. The preview does the
+thing with the same service and rolls it back: what is shown is what will happen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+
+from customers.admin.requests import environment_of, of_admin, wants_fragment
+from customers.errors import DomainError, IdempotencyKeyReused
+from customers.kernel.clock import system_now
+from customers.kernel.json import json_bytes
+from customers.services.idempotency import answer_keep, key_claim
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{20,64}")
+_PREVIEW: Final = "preview"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One line of a preview: what something is and what it would be."""
+
+    label: str
+    before: object
+    after: object
+    #: How much that is; "" when it says nothing.
+    difference: object = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was done. With a `secret` the dialog stays open and shows it, this once."""
+
+    message: str
+    effect_id: UUID | None = None
+    url: str = ""
+    changes: Sequence[Change] = ()
+    notes: Sequence[str] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+
+#: Does it: the form's cleaned data and an idempotency key for the effect. Called for the preview too.
+Deed = Callable[[dict[str, Any], str], Outcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialog:
+    """One thing a person can do here, and the form it needs.
+
+    `family` keeps the tokens of different deeds apart. `needs_environment` is false only for what stands above all
+    environments.
+    """
+
+    title: str
+    submit: str
+    form: Callable[..., forms.Form]
+    deed: Deed
+    family: str
+    back: str
+    subject: str = ""
+    intro: str = ""
+    is_danger: bool = False
+    has_preview: bool = False
+    initial: Mapping[str, Any] = field(default_factory=dict)
+
+
+def dialog_response(
+    request: HttpRequest, dialog: Dialog, *, allowed: bool, context: Mapping[str, Any]
+) -> HttpResponse:
+    """Show the form, show what it would do, or do it. `context` is the admin site's, for the page around it."""
+    if not allowed:
+        raise PermissionDenied
+    if request.method != "POST":
+        form = dialog.form(initial=dict(dialog.initial))
+        return _form_response(request, dialog, form, context, token=secrets.token_urlsafe(24))
+    form = dialog.form(request.POST)
+    if _PREVIEW in request.POST:
+        return _preview_response(request, dialog, form)
+    return _done_response(request, dialog, form, context)
+
+
+def _done_response(
+    request: HttpRequest, dialog: Dialog, form: forms.Form, context: Mapping[str, Any]
+) -> HttpResponse:
+    token = request.POST.get("token", "")
+    if not form.is_valid() or _TOKEN.fullmatch(token) is None:
+        return _form_response(request, dialog, form, context, token=token, status=422)
+    try:
+        outcome = _once(request, dialog, form.cleaned_data, token)
+    except IdempotencyKeyReused:
+        form.add_error(
+            None, "This form was sent before, with other values. Open it anew to do something else."
+        )
+        return _form_response(request, dialog, form, context, token=token, status=409)
+    except DomainError as refusal:
+        refusal_show(form, refusal)
+        return _form_response(request, dialog, form, context, token=token, status=422)
+    if outcome is None:
+        messages.info(request, "This form was sent twice. It was done once, the first time.")
+        return _go(request, dialog.back)
+    if outcome.secrets:
+        return _secret_response(request, dialog, outcome, context)
+    messages.success(request, outcome.message)
+    return _go(request, outcome.url or dialog.back)
+
+
+def _once(request: HttpRequest, dialog: Dialog, data: dict[str, Any], token: str) -> Outcome | None:
+    """The outcome, or None when this form's effect is there already."""
+    environment = environment_of(request)
+    key = f"admin-{token}"
+    with transaction.atomic():
+        if environment is None:
+            return dialog.deed(data, key)
+        claim = key_claim(
+            environment_id=environment.id,
+            family=f"admin.{dialog.family}",
+            key=key,
+            fingerprint=_fingerprint(request, data),
+            now=system_now(),
+        )
+        if not claim.claimed:
+            return None
+        with transaction.atomic():
+            outcome = dialog.deed(data, key)
+        answer_keep(record_id=claim.record_id, status=200, body=b"", effect_id=outcome.effect_id)
+    return outcome
+
+
+def _fingerprint(request: HttpRequest, data: Mapping[str, Any]) -> bytes:
+    asked = {name: str(value) for name, value in data.items()}
+    return hashlib.sha256(request.path.encode() + b"\n" + json_bytes(asked)).digest()
+
+
+def _preview_response(request: HttpRequest, dialog: Dialog, form: forms.Form) -> HttpResponse:
+    """What would happen, from the very service that would do it."""
+    outcome, refusal = None, ""
+    if form.is_valid():
+        try:
+            outcome = _rehearsed(dialog, form.cleaned_data)
+        except DomainError as error:
+            refusal = _refusal_text(error)
+    return TemplateResponse(
+        request,
+        "admin/purser/dialog_preview.html",
+        {"outcome": outcome, "refusal": refusal, "form": form, "dialog": dialog},
+    )
+
+
+def _rehearsed(dialog: Dialog, data: dict[str, Any]) -> Outcome:
+    with transaction.atomic():
+        outcome = dialog.deed(data, f"admin-{secrets.token_urlsafe(24)}")
+        transaction.set_rollback(True)
+    return outcome
+
+
+def _form_response(
+    request: HttpRequest,
+    dialog: Dialog,
+    form: forms.Form,
+    context: Mapping[str, Any],
+    *,
+    token: str,
+    status: int = 200,
+) -> HttpResponse:
+    shown = {"dialog": dialog, "form": form, "token": token, "action": request.get_full_path()}
+    return _shown(request, "dialog_form.html", shown, context, status)
+
+
+def _secret_response(
+    request: HttpRequest, dialog: Dialog, outcome: Outcome, context: Mapping[str, Any]
+) -> HttpResponse:
+    shown = {"dialog": dialog, "outcome": outcome, "back": outcome.url or dialog.back}
+    response = _shown(request, "dialog_secret.html", shown, context, 200)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _shown(
+    request: HttpRequest, fragment: str, shown: dict[str, Any], context: Mapping[str, Any], status: int
+) -> HttpResponse:
+    fragment = f"admin/purser/{fragment}"
+    if wants_fragment(request):
+        return TemplateResponse(request, fragment, shown, status=status)
+    page = {**context, **shown, "title": shown["dialog"].title, "fragment": fragment}
+    return TemplateResponse(request, "admin/purser/dialog_page.html", page, status=status)
+
+
+def _go(request: HttpRequest, url: str) -> HttpResponse:
+    if wants_fragment(request):
+        return HttpResponse(status=204, headers={"X-Purser-Location": url})
+    return HttpResponseRedirect(url)
+
+
+def refusal_show(form: forms.Form, refusal: DomainError) -> None:
+    """Put what a service refused where the person can see it: at the field, or above them all."""
+    placed = False
+    for error in refusal.errors:
+        name = _field_of(form, error.field)
+        form.add_error(name, error.message if name else f"{error.field}: {error.message}")
+        placed = True
+    if not placed:
+        form.add_error(None, _refusal_text(refusal))
+
+
+def _field_of(form: forms.Form, name: str) -> str | None:
+    return next((known for known in (name, f"{name}_mc") if known in form.fields), None)
+
+
+def _refusal_text(refusal: DomainError) -> str:
+    said = [f"{error.field}: {error.message}" for error in refusal.errors]
+    return (
+        " ".join([refusal.detail, *said])
+        if refusal.detail.endswith(".") or not said
+        else ". ".join([refusal.detail, *said])
+    )
+
+
+def caller_of(request: HttpRequest) -> Any:
+    """The person as services know them."""
+    return of_admin(request).caller

@@ -1,0 +1,193 @@
+"""What services write is shown here and changed nowhere: one list, one page of facts, no form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib.admin.options import IS_POPUP_VAR
+from django.contrib.admin.utils import quote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
+
+from customers.admin.paging import BoundedPaginator
+from customers.kernel.ids import typeid, typeid_parse, uuid_parse
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of a record's page."""
+
+    label: str
+    value: object
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A titled group of facts, or a panel that brings its own HTML."""
+
+    title: str
+    facts: Sequence[Fact] = ()
+    html: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """Something one can do from a record's page. `opens_dialog`: in place, where the browser can."""
+
+    label: str
+    url: str
+    icon: str = ""
+    tone: str = "plain"
+    opens_dialog: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A record as its page shows it."""
+
+    heading: str
+    kind: str
+    badges: Iterable[str] = ()
+    sections: Sequence[Section] = ()
+    buttons: Sequence[Button] = ()
+    crumbs: Sequence[tuple[str, str]] = field(default=())
+
+
+def record_url(model: type[Model], reference: object) -> str:
+    """The page of an object, by its TypeID or UUID."""
+    return reverse(
+        f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[quote(str(reference))]
+    )
+
+
+def list_url(model: type[Model], **filters: object) -> str:
+    """The list of a kind of object, filtered."""
+    url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return f"{url}?{urlencode(filters)}" if filters else url
+
+
+class RecordChangeList(ChangeList):
+    """Links to pages by the ids that people see."""
+
+    def url_for_result(self, result: Any) -> str:
+        prefix = self.model_admin.id_prefix
+        return record_url(self.model, typeid(prefix, result.pk) if prefix else result.pk)
+
+
+class RecordAdmin(ModelAdmin):
+    """A list and a page. Nobody adds, changes or deletes, whatever their permissions say; superusers included."""
+
+    #: The TypeID prefix of the objects, by which addresses and the search name them.
+    id_prefix: ClassVar[str] = ""
+    #: A symbol for search results.
+    icon: ClassVar[str] = "data_object"
+    page_template: ClassVar[str] = "admin/purser/record.html"
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    list_max_show_all = 50
+    list_filter_submit = True
+    list_filter_sheet = True
+    list_fullwidth = False
+    actions = None
+    # Newest first by the index; any other order would sort the whole table.
+    sortable_by: Sequence[str] = ()
+    search_fields: Sequence[str] = ()
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return RecordChangeList
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap, name = self.admin_site.admin_view, f"{self.opts.app_label}_{self.opts.model_name}"
+        return [
+            path("", wrap(self.changelist_view), name=f"{name}_changelist"),
+            path("add/", wrap(self.add_view), name=f"{name}_add"),
+            *self.further_urls(),
+            path("<path:object_id>/change/", wrap(self.change_view), name=f"{name}_change"),
+        ]
+
+    def further_urls(self) -> list[URLPattern]:
+        """Dialogs and sub-pages of this kind of object."""
+        return []
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The object named by TypeID or UUID, among those of the environment in view."""
+        key = typeid_parse(self.id_prefix, object_id) or uuid_parse(object_id)
+        return self.page_queryset(request).filter(pk=key).first() if key else None
+
+    def page_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """What a page needs of its object; a list may need less."""
+        rows: QuerySet[Any] = self.get_queryset(request)
+        return rows
+
+    def found_or_404(self, request: HttpRequest, object_id: str) -> Any:
+        found = self.get_object(request, object_id)
+        if found is None:
+            raise Http404(f"There is no {self.opts.verbose_name} {object_id} in this environment.")
+        return found
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        raise PermissionDenied
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
+            raise PermissionDenied
+        record = self.found_or_404(request, object_id)
+        return self.page_response(request, record, self.page(request, record))
+
+    def page_response(
+        self, request: HttpRequest, record: Any, page: Page, **more: object
+    ) -> TemplateResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": page.heading,
+            "opts": self.opts,
+            "original": record,
+            "page": page,
+            IS_POPUP_VAR: False,
+            **more,
+        }
+        return TemplateResponse(request, self.page_template, context)
+
+    def page(self, request: HttpRequest, record: Any) -> Page:
+        """What the page says; each kind of object knows its own."""
+        raise NotImplementedError
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        return (self.search(request, queryset, term) if term else queryset), False
+
+    def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+        """Rows that a text finds: here by id alone, because an index answers that."""
+        key = typeid_parse(self.id_prefix, term) or uuid_parse(term)
+        return rows.filter(pk=key) if key else rows.none()
+
+
+def id_of(text: str, *prefixes: str) -> UUID | None:
+    """The UUID in a TypeID of one of these prefixes."""
+    return next((found for prefix in prefixes if (found := typeid_parse(prefix, text))), None)

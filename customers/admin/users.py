@@ -1,0 +1,91 @@
+"""Operators and support staff, and their roles. The one kind of object that is edited in ordinary admin forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from customers.admin.display import NOTHING, badge, instant_shown
+from customers.models import User
+
+_PERSON = ("Person", {"fields": ("username", "password", ("first_name", "last_name"), "email")})
+_ROLES = ("Access", {"fields": ("is_active", "is_staff", "groups")})
+_SUPER = ("Everything", {"fields": ("is_superuser",)})
+_NEW = (None, {"classes": ("wide",), "fields": ("username", "usable_password", "password1", "password2")})
+
+# Django registered it, on being imported, with forms that our theme does not know.
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "roles", "state", "last_seen")
+    list_filter = ("is_active", "groups")
+    list_filter_submit = True
+    show_full_result_count = False
+    actions = None
+    add_fieldsets = (_NEW,)
+    filter_horizontal = ()
+    readonly_fields = ()
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return self.add_fieldsets
+        return (_PERSON, _ROLES, _SUPER) if request.user.is_superuser else (_PERSON, _ROLES)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only a superuser touches a superuser: a new password would be a way up."""
+        if obj is not None and obj.is_superuser and not request.user.is_superuser:
+            return False
+        return bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody: the record names people. Take away `active` instead."""
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Whoever is made here is made to work here."""
+        if not change:
+            obj.is_staff = True
+        super().save_model(request, obj, form, change)
+
+    @admin.display(description="Roles")
+    def roles(self, user: User) -> SafeString:
+        if user.is_superuser:
+            return badge("Superuser", "warning")
+        return (
+            format_html_join(" ", "{}", ((badge(group.name, "info"),) for group in user.groups.all()))
+            or NOTHING
+        )
+
+    @admin.display(description="State")
+    def state(self, user: User) -> SafeString:
+        return badge("Active", "good") if user.is_active and user.is_staff else badge("No access", "bad")
+
+    @admin.display(description="Last login")
+    def last_seen(self, user: User) -> SafeString:
+        return instant_shown(user.last_login)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+    """Roles. The five that Purser brings are renewed by `manage.py roles`; others may be added."""
+
+    list_display = ("name",)
+    actions = None
+    filter_horizontal = ("permissions",)

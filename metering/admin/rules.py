@@ -1,0 +1,181 @@
+"""Metering rules: made, superseded, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from customers.admin.customers import customer_link
+from customers.admin.dialogs import Change, Dialog, Outcome, caller_of, dialog_response
+from customers.admin.display import badge, code, copyable, credits_shown, instant_shown, json_shown, link
+from customers.admin.records import Fact, Page, RecordAdmin, Section, list_url, record_url
+from customers.admin.requests import environment_of, of_admin
+from customers.services.customers import customer_resolve
+from metering.admin.rule_forms import RuleForm
+from metering.admin.rule_text import price_text, version_rows
+from metering.engine.pricing import Pricing, cost, definition_parse
+from metering.models import BillableMetric, MeteringRule, MetricStatus
+from metering.selectors.rules import ACTIVE, SCHEDULED, rules_list
+from metering.services.rules import rule_create
+
+_STATUS_TONES = {ACTIVE: "good", SCHEDULED: "info"}
+#: Quantities that a preview prices, each from the beginning of a cycle.
+_EXAMPLES = (1, 10, 100, 1_000, 10_000)
+
+
+def status_badge(status: str) -> SafeString:
+    return badge(status.capitalize(), _STATUS_TONES.get(status, "neutral"))
+
+
+@admin.register(MeteringRule)
+class MeteringRuleAdmin(RecordAdmin):
+    id_prefix = "rul"
+    icon = "sell"
+    list_display = ("metric_shown", "price", "scope", "version_shown", "status_shown", "since", "id_shown")
+    list_display_links = ("price",)
+    list_filter = ("cost_type",)
+    search_fields = ("metric__key",)
+    search_help_text = "Metric key or rule id (rul_…)"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MeteringRule]:
+        now = getattr(request, "now", None)
+        rows: QuerySet[MeteringRule] = super().get_queryset(request)
+        return rows & rules_list(now=now) if now else rows
+
+    def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+        by_id = super().search(request, rows, term)
+        return by_id if by_id.query.where and by_id.exists() else rows.filter(metric__key__icontains=term)
+
+    @admin.display(description="Metric")
+    def metric_shown(self, rule: MeteringRule) -> SafeString:
+        return link(record_url(BillableMetric, rule.metric.public_id), code(rule.metric.key))
+
+    @admin.display(description="Price")
+    def price(self, rule: MeteringRule) -> str:
+        return price_text(rule.definition)
+
+    @admin.display(description="For")
+    def scope(self, rule: MeteringRule) -> object:
+        return scope_shown(rule)
+
+    @admin.display(description="Version")
+    def version_shown(self, rule: MeteringRule) -> str:
+        return f"v{rule.version}"
+
+    @admin.display(description="Status")
+    def status_shown(self, rule: Any) -> SafeString:
+        return status_badge(rule.status)
+
+    @admin.display(description="From")
+    def since(self, rule: MeteringRule) -> SafeString:
+        return instant_shown(rule.effective_from)
+
+    @admin.display(description="Rule")
+    def id_shown(self, rule: MeteringRule) -> SafeString:
+        return code(rule.public_id)
+
+    def page(self, request: HttpRequest, record: Any) -> Page:
+        facts = [
+            Fact("Metric", self.metric_shown(record)),
+            Fact("Price", price_text(record.definition)),
+            Fact("For", scope_shown(record)),
+            Fact("Version", record.version),
+            Fact("From", instant_shown(record.effective_from)),
+            Fact("Until", instant_shown(record.effective_until), "open, if empty"),
+            Fact("Id", copyable(record.public_id)),
+            Fact("Created", instant_shown(record.created_at)),
+        ]
+        rows = rules_list(now=of_admin(request).now).filter(
+            metric_id=record.metric_id, scope_id=record.scope_id
+        )
+        versions = version_rows(rows.order_by("-version")[:50])
+        return Page(
+            heading=f"{record.metric.key}, version {record.version}",
+            kind="Metering rule",
+            badges=[status_badge(record.status)],
+            sections=[
+                Section("Rule", facts, hint="A rule never changes; a new version takes over."),
+                Section(
+                    "Versions", html=render_to_string("admin/purser/rule_versions.html", {"rows": versions})
+                ),
+                Section(
+                    "Definition",
+                    html=json_shown(record.definition),
+                    hint="As the API shows it, in millicredits.",
+                ),
+            ],
+        )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("metering.add_meteringrule") and environment_of(request) is not None
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        metrics = (
+            BillableMetric.objects.filter(status=MetricStatus.ACTIVE)
+            .order_by("key")
+            .values_list("key", "name")
+        )
+        dialog = Dialog(
+            title="New metering rule",
+            submit="Put into force",
+            form=partial(RuleForm, metrics=[(key, f"{key} ({name})") for key, name in metrics]),
+            deed=partial(_create, request),
+            family="rule.create",
+            back=list_url(MeteringRule),
+            intro="Takes over from the rule there is for the same metric and customer. Rules are never changed.",
+            has_preview=True,
+            initial={"metric": request.GET.get("metric", "")},
+        )
+        context = {**self.admin_site.each_context(request), "opts": self.opts}
+        return dialog_response(request, dialog, allowed=self.has_add_permission(request), context=context)
+
+
+def scope_shown(rule: MeteringRule) -> object:
+    if rule.customer_id is not None and rule.customer is not None:
+        return customer_link(rule.customer)
+    return "A plan variant" if rule.plan_variant_id else "Everyone"
+
+
+def _create(request: HttpRequest, data: Mapping[str, Any], _key: str) -> Outcome:
+    caller, named = caller_of(request), data["customer"]
+    customer = (
+        customer_resolve(environment_id=caller.environment_id, by="id", reference=named) if named else None
+    )
+    rule = rule_create(
+        caller=caller,
+        metric_key=data["metric"],
+        definition=data["definition"],
+        customer_id=customer.id if customer else None,
+        effective_from=data["effective_from"],
+        now=of_admin(request).now,
+    )
+    whom = f"for {customer.label} alone" if customer else "for everyone"
+    return Outcome(
+        message=f"Version {rule.version} of the rule for {data['metric']} is set.",
+        effect_id=rule.id,
+        url=record_url(MeteringRule, rule.public_id),
+        changes=list(_examples(definition_parse(rule.definition))),
+        notes=(f"Version {rule.version} {whom}, from {rule.effective_from:%Y-%m-%d %H:%M:%S} UTC.",),
+    )
+
+
+def _examples(pricing: Pricing) -> list[Change]:
+    """What some quantities would cost, by the engine that will charge them."""
+    found = pricing.rate_of(None)
+    if found is None:
+        return []
+    return [
+        Change(
+            label=f"{units:,} {'unit' if units == 1 else 'units'}",
+            before="",
+            after=credits_shown(cost(found[0], units=units, cycle_units=0, charged_mc=0)),
+        )
+        for units in _EXAMPLES
+    ]
