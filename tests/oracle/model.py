@@ -1,7 +1,7 @@
 """An independent model of one customer's credits, written from spec sections 3, 4, 8 and 18.
 
 Nothing is kept that can be worked out: what is held, reserved and left is added up anew each time it is
-asked for, where the kernel maintains it. Where the specification is silent, the rule is the one its documentation gives:
+asked for, where the kernel maintains it. Where the specification is silent, the rule is the one the kernel documents:
 
  - at one instant holds end first, then blocks die, then blocks start;
  - credits for certain metrics do not repay overdraft, and no price of a conversion is paid from them;
