@@ -12,8 +12,8 @@ from django.conf import settings
 from rest_framework.parsers import BaseParser
 
 from customers.errors import FieldError, MalformedRequest, PayloadTooLarge, ValidationFailed
+from customers.services.checks import DEPTH_MAX
 
-_DEPTH_MAX: Final = 50
 # Longer numbers than any field takes; Python refuses to read integers of thousands of digits, and rightly.
 _DIGITS_MAX: Final = 400
 _SUSPICIOUS: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
@@ -47,7 +47,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise MalformedRequest(f"The body is not valid JSON: {error}.") from None
     except RecursionError:
-        raise MalformedRequest("The body is nested too deeply.") from None
+        raise ValidationFailed("The body is nested too deeply.") from None
     if not isinstance(value, dict):
         raise MalformedRequest("The body is not a JSON object.")
     refuse_unstorable(value, look_at_texts=_SUSPICIOUS.search(body) is not None)
@@ -57,7 +57,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 def refuse_unstorable(value: Any, *, look_at_texts: bool = True) -> None:
     """Refuse NUL characters and half surrogates, which no database column takes, and bottomless nesting."""
     open_values: list[tuple[str, Any]] = [("", value)]
-    for _ in range(_DEPTH_MAX):
+    for _ in range(DEPTH_MAX):
         open_values = [inner for path, outer in open_values for inner in _inside(path, outer)]
         if look_at_texts:
             for path, inner in open_values:

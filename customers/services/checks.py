@@ -16,6 +16,8 @@ from customers.models import OveragePolicy
 
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}")
 EXTERNAL_ID_MAX: Final = 255
+#: What is nested deeper than Python's stack could be stored, and then never be read again.
+DEPTH_MAX: Final = 50
 _TEXTS: Final = {
     "display_name": 200,
     "name": 200,
@@ -40,12 +42,28 @@ def metadata_refusal(value: Any) -> str | None:
         return "Must be a JSON object."
     if len(value) > settings.METADATA_MAX_KEYS:
         return f"Must have at most {settings.METADATA_MAX_KEYS} keys."
+    if _is_deeper_than(DEPTH_MAX, value):
+        return "Is nested too deeply."
     text = json.dumps(value, default=str, ensure_ascii=False)
     if len(text.encode("utf-8", "replace")) > settings.METADATA_MAX_BYTES:
         return f"Must be at most {settings.METADATA_MAX_BYTES} bytes of JSON."
     if "\\u0000" in text:
         return "Must not contain NUL characters."
     return None
+
+
+def _is_deeper_than(depth: int, value: Any) -> bool:
+    level = [value]
+    for _ in range(depth):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def customer_refusals(attributes: Mapping[str, Any]) -> list[FieldError]:

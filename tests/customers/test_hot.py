@@ -14,6 +14,7 @@ from django.test import RequestFactory
 from customers.api.hot import decode, hot, on_config_change, respond, units_check
 from customers.errors import MalformedRequest, ValidationFailed
 from customers.kernel.memory import ConfigMoved
+from customers.services.checks import metadata_refusal
 from customers.services.environments import config_bump
 
 
@@ -100,6 +101,15 @@ def test_what_cannot_be_read_is_malformed(body):
 
 def test_an_escaped_backslash_is_no_nul():
     assert decode(b'{"units": 1, "properties": {"a": "\\\\u0000"}}', type=Wish).properties == {"a": "\\u0000"}
+
+
+@pytest.mark.parametrize(("depth", "refused"), [(40, False), (60, True), (900, True)])
+def test_what_is_nested_too_deeply_to_be_read_again_is_refused(depth, refused):
+    body = b'{"units": 1, "properties": {"a":' + b"[" * depth + b"]" * depth + b"}}"
+
+    properties = decode(body, type=Wish).properties
+
+    assert (metadata_refusal(properties) is not None) is refused
 
 
 @pytest.mark.parametrize(
