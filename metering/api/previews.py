@@ -71,7 +71,37 @@ class RulePreview(Endpoint):
                     "units": [15000],
                 },
                 request_only=True,
-            )
+            ),
+            OpenApiExample(
+                "10,000 at 1,000 mc and 5,000 at 500 mc",
+                value={
+                    "total_cost": 12500000,
+                    "events": [
+                        {
+                            "units": 15000,
+                            "cycle_units": 0,
+                            "cost": 12500000,
+                            "lines": [
+                                {
+                                    "kind": "tier",
+                                    "tier": 1,
+                                    "units": 10000,
+                                    "unit_cost": 1000,
+                                    "amount": 10000000,
+                                },
+                                {
+                                    "kind": "tier",
+                                    "tier": 2,
+                                    "units": 5000,
+                                    "unit_cost": 500,
+                                    "amount": 2500000,
+                                },
+                            ],
+                        }
+                    ],
+                },
+                response_only=True,
+            ),
         ],
     )
     @idempotent()
