@@ -13,12 +13,13 @@ from django.http import HttpResponse
 
 from billing.api import balance
 from customers.api.hot import Operation
-from metering.api import entitlements, usage
+from metering.api import entitlements, reservations, usage
 
 View = Callable[..., HttpResponse]
 
 EXACT: Final[Mapping[str, View]] = {
     "/v1/usage": usage.usage_create,
+    "/v1/reserve": reservations.reserve,
 }
 
 #: What stands after `/v1/customers/{id}` or `/v1/customer-by-external-id/{external_id}`, as a regular expression whose
@@ -28,9 +29,18 @@ OF_A_CUSTOMER: Final[Mapping[str, View]] = {
     "credits": balance.credits_show,
 }
 
+#: What stands after `/v1/reserve/{reservation_id}`.
+OF_A_RESERVATION: Final[Mapping[str, View]] = {
+    "": reservations.reservation_show,
+    "/commit": reservations.reservation_commit,
+    "/release": reservations.reservation_release,
+    "/extend": reservations.reservation_extend,
+}
+
 #: The same endpoints in the API's description.
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *usage.OPERATIONS,
+    *reservations.OPERATIONS,
     *entitlements.OPERATIONS,
     *balance.OPERATIONS,
 )
@@ -39,6 +49,7 @@ _PATTERNS: Final = tuple(
     (re.compile(rf"/v1/customer(?P<form>s|-by-external-id)/(?P<reference>.+)/{end}", re.DOTALL), view)
     for end, view in OF_A_CUSTOMER.items()
 )
+_RESERVATION: Final = re.compile(r"/v1/reserve/(?P<reservation_id>[^/]+)(?P<end>/[a-z]+)?")
 _BY: Final = {"s": "id", "-by-external-id": "external"}
 
 
@@ -48,10 +59,23 @@ def hot_view(path: str) -> tuple[View, dict[str, Any]] | None:
     if view is not None:
         return view, {}
     if path.startswith("/v1/customer"):
-        for pattern, view in _PATTERNS:
-            found = pattern.fullmatch(path)
-            if found is not None:
-                arguments = found.groupdict()
-                arguments["by"] = _BY[arguments.pop("form")]
-                return view, arguments
+        return _of_a_customer(path)
+    if path.startswith("/v1/reserve/"):
+        return _of_a_reservation(path)
     return None
+
+
+def _of_a_customer(path: str) -> tuple[View, dict[str, Any]] | None:
+    for pattern, view in _PATTERNS:
+        found = pattern.fullmatch(path)
+        if found is not None:
+            arguments = found.groupdict()
+            arguments["by"] = _BY[arguments.pop("form")]
+            return view, arguments
+    return None
+
+
+def _of_a_reservation(path: str) -> tuple[View, dict[str, Any]] | None:
+    found = _RESERVATION.fullmatch(path)
+    view = OF_A_RESERVATION.get(found["end"] or "") if found else None
+    return None if found is None or view is None else (view, {"reservation_id": found["reservation_id"]})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 from billing.selectors.ledger_checks import check_register
@@ -12,3 +14,5 @@ class MeteringConfig(AppConfig):
 
     def ready(self) -> None:
         check_register(*CHECKS)
+        # The webhook catalogue is whole before anybody reads it.
+        import_module("metering.events")

@@ -110,9 +110,10 @@ def _check_method(request: HttpRequest, allowed: frozenset[str]) -> None:
 
 
 def _check_body(request: HttpRequest) -> None:
-    if request.content_type != "application/json":
-        raise UnsupportedMediaType
     length = request.META.get("CONTENT_LENGTH")
+    # A call that needs no body may come without one, and then without a type.
+    if request.content_type != "application/json" and (request.content_type or length not in (None, "", "0")):
+        raise UnsupportedMediaType
     if length and length.isdigit() and int(length) > settings.BODY_MAX_BYTES:
         raise PayloadTooLarge
 

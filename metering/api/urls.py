@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from customers.api.paths import customer_paths
-from metering.api import entitlements, metrics, previews, rules, usage
+from metering.api import entitlements, metrics, previews, reservations, rules, usage
 
 urlpatterns: list[URLPattern] = [
     path("v1/billable-metrics", metrics.Metrics.as_view(), name="billable-metrics"),
@@ -14,5 +14,19 @@ urlpatterns: list[URLPattern] = [
     path("v1/metering-rules/preview", previews.RulePreview.as_view(), name="metering-rule-preview"),
     path("v1/metering-rules/<str:rule_id>", rules.RuleDetail.as_view(), name="metering-rule"),
     path("v1/usage", usage.usage_create, name="usage"),
+    path("v1/reserve", reservations.reserve, name="reserve"),
+    path("v1/reserve/<str:reservation_id>", reservations.reservation_show, name="reservation"),
+    path(
+        "v1/reserve/<str:reservation_id>/commit", reservations.reservation_commit, name="reservation-commit"
+    ),
+    path(
+        "v1/reserve/<str:reservation_id>/release",
+        reservations.reservation_release,
+        name="reservation-release",
+    ),
+    path(
+        "v1/reserve/<str:reservation_id>/extend", reservations.reservation_extend, name="reservation-extend"
+    ),
+    *customer_paths("reservations", reservations.CustomerReservations.as_view(), name="reservations"),
     *customer_paths("entitlements/<str:metric_key>", entitlements.entitlement_show, name="entitlement"),
 ]

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 from django.http import HttpResponse
 
-from customers.api.hot import Operation, decode, hot, respond, units_check
-from customers.api.paths import customer_named
+from customers.api.hot import Operation, decode, hot, respond
+from customers.api.hot_fields import customer_member, key_member, object_member, refuse, units_member
 from customers.api.requests import EdgeRequest
-from customers.errors import FieldError, IdempotencyKeyMissing, ValidationFailed
 from customers.kernel.ids import typeid
 from customers.kernel.instants import instant_parse
-from customers.services.checks import metadata_refusal
 from metering.services.usage import UsageInput, usage_record
-
-_ZERO: Final = Decimal(0)
-_KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
-_REFERENCE_MAX: Final = 255
 
 
 class UsageCreate(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,51 +58,26 @@ def usage_create(request: EdgeRequest) -> HttpResponse:
 
 def usage_input(wish: UsageCreate, header_key: str | None) -> UsageInput:
     """What was sent, checked; the body's key identifies the event, else the header's."""
-    by, reference = customer_named(wish.customer_id, wish.external_customer_id)
-    if not 0 < len(reference) <= _REFERENCE_MAX:
-        field = "customer_id" if by == "id" else "external_customer_id"
-        raise _invalid(field, f"Must have 1 to {_REFERENCE_MAX} characters.")
-    units = wish.units
-    if type(units) is not int or not 0 < units < 10**12:
-        units_check("units", Decimal(units), above=_ZERO)
+    by, reference = customer_member(wish.customer_id, wish.external_customer_id)
     return UsageInput(
         by=by,
         reference=reference,
         metric_key=wish.billable_metric_key,
-        units=units,
-        key=_key(wish.idempotency_key if wish.idempotency_key is not None else header_key),
+        units=units_member("units", wish.units),
+        key=key_member(wish.idempotency_key if wish.idempotency_key is not None else header_key),
         timestamp=_timestamp(wish.timestamp),
-        properties=_small("properties", wish.properties),
-        metadata=_small("metadata", wish.metadata),
+        properties=object_member("properties", wish.properties),
+        metadata=object_member("metadata", wish.metadata),
     )
 
 
-def _key(key: str | None) -> str:
-    if key is None:
-        raise IdempotencyKeyMissing
-    if _KEY.fullmatch(key) is None:
-        raise _invalid("idempotency_key", "Must be 1 to 255 printable ASCII characters.")
-    return key
-
-
-def _timestamp(text: str | None) -> Any:
+def _timestamp(text: str | None) -> datetime | None:
     if text is None:
         return None
     instant = instant_parse(text)
     if instant is None:
-        raise _invalid("timestamp", "Must be an instant such as 2026-04-03T09:01:00Z.")
+        refuse("timestamp", "Must be an instant such as 2026-04-03T09:01:00Z.")
     return instant
-
-
-def _small(field: str, value: dict[str, Any] | None) -> dict[str, Any] | None:
-    refusal = metadata_refusal(value) if value else None
-    if refusal is not None:
-        raise ValidationFailed(errors=[FieldError(field, "too-large", refusal)])
-    return value
-
-
-def _invalid(field: str, message: str) -> ValidationFailed:
-    return ValidationFailed(errors=[FieldError(field, "invalid", message)])
 
 
 OPERATIONS: Final = (

@@ -16,6 +16,8 @@ from django.db import connection
 from customers.kernel.database import call_all, environment_scope
 from metering.engine.pricing import Pricing, definition_parse
 
+#: How many single versions a process keeps for the reservations that are pinned to them.
+PINNED_MAX: Final = 5_000
 #: Of how many customers per environment a process keeps the own rules.
 CUSTOMERS_MAX: Final = 10_000
 
@@ -23,6 +25,7 @@ _COLUMNS: Final = "id, metric_id, version, effective_from, customer_id, plan_var
 _RULES: Final = f"SELECT {_COLUMNS} FROM metering_rule WHERE environment_id = $1 AND "  # noqa: S608
 _FOR_MANY: Final = _RULES + "config_version > $2 AND customer_id IS NULL"
 _OF_CUSTOMER: Final = _RULES + "customer_id = $2"
+_BY_ID: Final = _RULES + "id = $2"
 _CUSTOMERS: Final = (
     "SELECT DISTINCT customer_id, metric_id FROM metering_rule "
     "WHERE environment_id = $1 AND config_version > $2 AND customer_id IS NOT NULL"
@@ -60,6 +63,26 @@ def versions_by(rules: Iterable[RuleConfig], key: Callable[[RuleConfig], UUID | 
     for rule in sorted(rules, key=lambda rule: (rule.effective_from, rule.version), reverse=True):
         groups.setdefault(key(rule), []).append(rule)
     return {name: tuple(group) for name, group in groups.items()}
+
+
+def rule_pinned(*, environment_id: UUID, rule_id: UUID) -> RuleConfig:
+    """One version, in effect or not: what an earlier call was priced by. Versions never change, so it is kept."""
+    rule = _pinned.get(rule_id)
+    if rule is None:
+        with environment_scope(environment_id):
+            (rule,) = _rules(call_all(_BY_ID, [environment_id, rule_id]))
+        rule_remember(rule)
+    return rule
+
+
+def rule_remember(rule: RuleConfig) -> None:
+    """A reservation was pinned to this version: it will be asked for."""
+    if len(_pinned) >= PINNED_MAX:
+        _pinned.clear()
+    _pinned[rule.id] = rule
+
+
+_pinned: Final[dict[UUID, RuleConfig]] = {}
 
 
 def rules_for_many(*, environment_id: UUID, since_version: int) -> Versions:

@@ -15,24 +15,30 @@ from django.db import transaction
 from billing.errors import InsufficientCredits
 from billing.services.catch_up import caught_up
 from customers.errors import CustomerNotFound, DomainError, FieldError, IdempotencyKeyReused, ValidationFailed
-from customers.kernel.amounts import AMOUNT_MAX
 from customers.kernel.caller import Caller
 from customers.kernel.database import call_function
 from customers.kernel.ids import typeid, uuid7
 from customers.kernel.instants import instant_text
 from customers.kernel.json import json_bytes
 from customers.kernel.memory import ConfigMoved
-from metering.engine.pricing import Rate, cost
-from metering.errors import NoRateForProperty, UsageSuspended
-from metering.selectors.config import EnvironmentConfig, MetricConfig, config_ask
-from metering.selectors.rule_versions import RuleConfig
+from metering.errors import UsageSuspended
+from metering.services.quotes import (
+    MOVED,
+    GuessKey,
+    Number,
+    Quote,
+    Standing,
+    quote_make,
+    standing_after,
+    standing_guess,
+    standing_remember,
+    standing_told,
+)
 
 #: How far ahead of the clock an event's own timestamp may be.
 _AHEAD: Final = timedelta(minutes=5)
 #: How often one call is priced anew because the customer, plan or counter was another than expected.
 _ATTEMPTS: Final = 6
-
-Number = int | Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,36 +64,6 @@ class UsageRecorded:
     duplicate: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Standing:
-    """Who the customer was taken to be, and where they were taken to stand in the cycle, when the price was made."""
-
-    customer_id: UUID | None = None
-    plan_variant_id: UUID | None = None
-    cycle_units: Number = 0
-    cycle_charged_mc: int = 0
-
-
-_NOBODY: Final = _Standing()
-#: Where customers stood when this process last priced for them: a guess that the database confirms or corrects, so it
-#: can be old, or gone, without harm.
-_guesses: Final[dict[tuple[UUID, str, str, str], _Standing]] = {}
-_GUESSES_MAX: Final = 20_000
-#: The answers that say: priced for another customer, plan or counter than there is.
-_MOVED: Final = ("reprice", "stale-counter")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Price:
-    metric: MetricConfig
-    config_version: int
-    rule: RuleConfig
-    rate: Rate
-    dimension: str
-    value: str
-    cost_mc: int
-
-
 def usage_record(*, caller: Caller, usage: UsageInput, now: datetime) -> UsageRecorded:
     """Debit the event's cost and store the event, exactly once for its key. Durable when this returns.
 
@@ -107,14 +83,14 @@ def usage_record(*, caller: Caller, usage: UsageInput, now: datetime) -> UsageRe
 
 def _record(caller: Caller, usage: UsageInput, now: datetime) -> UsageRecorded:
     guess = (caller.environment_id, usage.by, usage.reference, usage.metric_key)
-    standing = _guesses.get(guess, _NOBODY)
+    standing = standing_guess(guess)
     for _ in range(2):
-        price = _price(caller.environment_id, usage, standing, now)
-        answer = _call(caller, usage, standing, price, now)
-        if answer.status not in _MOVED:
-            _remember(guess, price, answer, usage)
+        quote = _quote(caller.environment_id, usage, standing, now)
+        answer = _call(caller, usage, standing, quote, now)
+        if answer.status not in MOVED:
+            _remember(guess, quote, answer, usage)
             return _recorded(answer)
-        standing = _standing_from(answer)
+        standing = standing_told(answer)
     return _record_under_lock(caller, usage, standing, now)
 
 
@@ -130,87 +106,64 @@ def _recorded_before(caller: Caller, usage: UsageInput) -> UsageRecorded | None:
     return _recorded(answer) if answer.status == "duplicate" else None
 
 
-def _record_under_lock(
-    caller: Caller, usage: UsageInput, standing: _Standing, now: datetime
-) -> UsageRecorded:
+def _record_under_lock(caller: Caller, usage: UsageInput, standing: Standing, now: datetime) -> UsageRecorded:
     """Two prices in a row were out of date: lock the account, read where it stands, price, record."""
     with transaction.atomic():
         for _ in range(_ATTEMPTS):
-            price = _price(caller.environment_id, usage, standing, now)
+            quote = _quote(caller.environment_id, usage, standing, now)
             counter = call_function(
                 "metering_counter_lock_v1",
                 environment=caller.environment_id,
                 customer=standing.customer_id,
-                metric=price.metric.id,
-                rule=price.rule.id,
-                dimension=price.dimension,
-                value=price.value,
+                metric=quote.metric.id,
+                rule=quote.rule.id,
+                dimension=quote.dimension,
+                value=quote.value,
                 now=now,
             )
             standing = replace(standing, cycle_units=counter.units, cycle_charged_mc=counter.charged)
-            price = _price(caller.environment_id, usage, standing, now)
-            answer = _call(caller, usage, standing, price, now)
-            if answer.status not in _MOVED:
+            quote = _quote(caller.environment_id, usage, standing, now)
+            answer = _call(caller, usage, standing, quote, now)
+            if answer.status not in MOVED:
                 return _recorded(answer)
-            standing = _standing_from(answer)
+            standing = standing_told(answer)
     raise RuntimeError("a locked account moved")
 
 
-def _price(environment_id: UUID, usage: UsageInput, standing: _Standing, now: datetime) -> _Price:
-    return config_ask(environment_id, lambda config: _price_in(config, usage, standing, now))
-
-
-def _price_in(config: EnvironmentConfig, usage: UsageInput, standing: _Standing, now: datetime) -> _Price:
-    metric = config.metric_for_usage(usage.metric_key)
-    rule = config.rule_for_usage(
-        metric, customer_id=standing.customer_id, plan_variant_id=standing.plan_variant_id, now=now
-    )
-    found = rule.pricing.rate_of(usage.properties)
-    if found is None:
-        raise NoRateForProperty
-    rate, value = found
-    cost_mc = cost(
-        rate, units=usage.units, cycle_units=standing.cycle_units, charged_mc=standing.cycle_charged_mc
-    )
-    if cost_mc > AMOUNT_MAX:
-        raise ValidationFailed(
-            errors=[FieldError("units", "cost-too-large", "This costs more than any account can hold.")]
-        )
-    dimension = getattr(rule.pricing, "dimension", "")
-    return _Price(
-        metric=metric,
-        config_version=config.version,
-        rule=rule,
-        rate=rate,
-        dimension=dimension,
-        value=value,
-        cost_mc=cost_mc,
+def _quote(environment_id: UUID, usage: UsageInput, standing: Standing, now: datetime) -> Quote:
+    return quote_make(
+        environment_id=environment_id,
+        metric_key=usage.metric_key,
+        units=usage.units,
+        properties=usage.properties,
+        standing=standing,
+        now=now,
     )
 
 
-def _call(caller: Caller, usage: UsageInput, standing: _Standing, price: _Price, now: datetime) -> Any:
+def _call(caller: Caller, usage: UsageInput, standing: Standing, quote: Quote, now: datetime) -> Any:
     def attempt() -> Any:
-        counted = price.rate.depends_on_cycle
+        counted = quote.rate.depends_on_cycle
         return call_function(
             "metering_usage_record_v1",
             environment=caller.environment_id,
-            config_version=price.config_version,
+            config_version=quote.config_version,
             by=usage.by,
             reference=usage.reference,
             new_customer=uuid7(),
             event=uuid7(),
-            metric=price.metric.id,
-            metric_key=price.metric.key,
-            rule=price.rule.id,
-            scoped=price.metric.is_scoped,
+            metric=quote.metric.id,
+            metric_key=quote.metric.key,
+            rule=quote.rule.id,
+            scoped=quote.metric.is_scoped,
             priced_customer=standing.customer_id,
             priced_variant=standing.plan_variant_id,
-            dimension=price.dimension,
-            value=price.value,
+            dimension=quote.dimension,
+            value=quote.value,
             cycle_units=Decimal(standing.cycle_units) if counted else None,
             cycle_charged=standing.cycle_charged_mc if counted else None,
             units=Decimal(usage.units),
-            cost=price.cost_mc,
+            cost=quote.cost_mc,
             key=usage.key,
             fingerprint=usage_fingerprint(usage),
             timestamp=usage.timestamp,
@@ -231,28 +184,13 @@ def _call(caller: Caller, usage: UsageInput, standing: _Standing, price: _Price,
     return answer
 
 
-def _standing_from(answer: Any) -> _Standing:
-    return _Standing(
-        customer_id=answer.customer_id,
-        plan_variant_id=answer.plan_variant_id,
-        cycle_units=answer.cycle_units or 0,
-        cycle_charged_mc=answer.cycle_charged or 0,
-    )
-
-
-def _remember(guess: tuple[UUID, str, str, str], price: _Price, answer: Any, usage: UsageInput) -> None:
-    if not (price.metric.is_scoped or price.rate.depends_on_cycle):
+def _remember(guess: GuessKey, quote: Quote, answer: Any, usage: UsageInput) -> None:
+    if not (quote.metric.is_scoped or quote.rate.depends_on_cycle):
         return
-    if len(_guesses) >= _GUESSES_MAX:
-        _guesses.clear()
-    standing = _standing_from(answer)
+    standing = standing_told(answer)
     if answer.status == "accepted":
-        standing = replace(
-            standing,
-            cycle_units=standing.cycle_units + usage.units,
-            cycle_charged_mc=standing.cycle_charged_mc + answer.cost,
-        )
-    _guesses[guess] = standing
+        standing = standing_after(standing, units=usage.units, cost_mc=answer.cost)
+    standing_remember(guess, standing)
 
 
 def _recorded(answer: Any) -> UsageRecorded:
