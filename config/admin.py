@@ -1,4 +1,4 @@
-"""The admin site: Purser's face. Looks and menu: config/unfold.py. Home: config/dashboard.py. Search: config/palette.py.
+"""The admin site: Purser's face. Looks and menu: config/unfold.py. Home: config/dashboard.py. Search: palette.py.
 
 This module is loaded while the apps register their pages, so it imports none of them; the theme finds home and search
 by the names given in its settings.

@@ -1,0 +1,103 @@
+"""Make the demo tenant, or more customers for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Final
+
+from config.demo.catalogue import METRICS
+from config.demo.lives import DAYS, Life
+from config.demo.people import CUSTOMERS, DemoCustomer
+from customers.kernel.caller import Caller
+from customers.kernel.database import environment_scope
+from customers.kernel.memory import forget_environment
+from customers.models import Customer, Environment
+from customers.services.environments import environment_now
+from metering.models import BillableMetric
+from metering.services.metrics import metric_create
+from metering.services.rules import rule_create
+
+TENANT: Final = "Northwind AI"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many times everybody in the live and the test environment, and how busy they are."""
+
+    test_rounds: int
+    live_rounds: int
+    busyness: float
+
+
+SIZES: Final = {
+    "small": Size(test_rounds=1, live_rounds=1, busyness=1.0),
+    "medium": Size(test_rounds=8, live_rounds=8, busyness=2.5),
+    "large": Size(test_rounds=30, live_rounds=30, busyness=10.0),
+}
+
+
+def environment_fill(
+    *,
+    environment: Environment,
+    rounds: int,
+    busyness: float,
+    people: tuple[DemoCustomer, ...],
+    progress: Progress,
+) -> int:
+    """Catalogue, customers and a month of their lives up to the environment's present. Returns how many events."""
+    caller = Caller(environment_id=environment.id, actor="system:demo")
+    ends_at = environment_now(environment)
+    with environment_scope(environment.id):
+        _catalogue(caller, ends_at - timedelta(days=DAYS + 2), ends_at - timedelta(days=9))
+        # A catalogue not committed yet is not announced yet either.
+        forget_environment(environment.id)
+        return sum(
+            _round(caller, number, busyness, people, ends_at, progress) for number in _rounds_to_come(rounds)
+        )
+
+
+def _catalogue(caller: Caller, since: datetime, later: datetime) -> None:
+    for metric in METRICS:
+        if BillableMetric.objects.filter(key=metric.key).exists():
+            continue
+        metric_create(
+            caller=caller, key=metric.key, name=metric.name, description=metric.description, now=since
+        )
+        rule_create(caller=caller, metric_key=metric.key, definition=metric.definition, now=since)
+        if metric.later:
+            rule_create(caller=caller, metric_key=metric.key, definition=metric.later, now=later)
+
+
+def _rounds_to_come(rounds: int) -> range:
+    """Everybody once is a round; those of a later run are numbered on."""
+    done = Customer.objects.filter(external_id__startswith=CUSTOMERS[0].slug).count()
+    return range(done + 1, done + rounds + 1)
+
+
+def _round(
+    caller: Caller,
+    number: int,
+    busyness: float,
+    people: tuple[DemoCustomer, ...],
+    ends_at: datetime,
+    progress: Progress,
+) -> int:
+    suffix = "" if number == 1 else str(number)
+    events = 0
+    for person in people:
+        busy = DemoCustomer(
+            display_name=person.display_name,
+            slug=person.slug,
+            activity=person.activity * busyness,
+            fate=person.fate,
+            policy=person.policy,
+        )
+        seed = Random(f"{person.slug}{suffix}")  # noqa: S311 - a demo, no secret
+        events += Life(caller=caller, person=busy, suffix=suffix, ends_at=ends_at, random=seed).live()
+        progress(f"{person.display_name or person.slug} {suffix}")
+    return events

@@ -1,0 +1,80 @@
+"""The five roles, as Django groups. `manage.py roles` makes them, and puts them back in order after an upgrade.
+
+Nobody may change the ledger, events or the audit trail: there are no permissions for that which any page would ask for.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+
+from billing.models import CreditAccount
+
+_VIEW: Final = (
+    "customers.view_tenant",
+    "customers.view_environment",
+    "customers.view_apikey",
+    "customers.view_customer",
+    "customers.view_auditrecord",
+    "customers.view_outboxevent",
+    "billing.view_creditaccount",
+    "billing.view_creditblock",
+    "billing.view_ledgerentry",
+    "billing.view_hold",
+    "billing.view_verificationrun",
+    "metering.view_billablemetric",
+    "metering.view_meteringrule",
+    "metering.view_usageevent",
+)
+_MOVE_CREDITS: Final = ("billing.grant_credits", "billing.adjust_credits")
+_SUPPORT: Final = (*_MOVE_CREDITS, "customers.change_customer")
+_OPERATE: Final = (
+    "customers.add_customer",
+    "customers.delete_customer",
+    "customers.add_apikey",
+    "customers.change_apikey",
+    "metering.add_billablemetric",
+    "metering.change_billablemetric",
+    "metering.add_meteringrule",
+)
+_OWN: Final = (
+    "customers.add_tenant",
+    "customers.view_user",
+    "customers.add_user",
+    "customers.change_user",
+    "auth.view_group",
+)
+
+ROLES: Final = {
+    "viewer": _VIEW,
+    "support": (*_VIEW, *_SUPPORT),
+    "operator": (*_VIEW, *_SUPPORT, *_OPERATE),
+    "finance": (*_VIEW, *_MOVE_CREDITS),
+    "owner": (*_VIEW, *_SUPPORT, *_OPERATE, *_OWN),
+}
+
+#: Permissions for deeds that are not the adding, changing or deleting of a row.
+DEEDS: Final = {"grant_credits": "Can grant credits", "adjust_credits": "Can adjust balances"}
+
+
+@transaction.atomic
+def roles_seed() -> None:
+    """Each role with exactly its permissions. Roles of other names, and who has which, stay as they are."""
+    _deeds_seed()
+    known = {f"{app}.{codename}": key for app, codename, key in _permissions()}
+    for name, permissions in ROLES.items():
+        group, _ = Group.objects.get_or_create(name=name)
+        group.permissions.set([known[permission] for permission in permissions])
+
+
+def _deeds_seed() -> None:
+    accounts = ContentType.objects.get_for_model(CreditAccount)
+    for codename, name in DEEDS.items():
+        Permission.objects.get_or_create(content_type=accounts, codename=codename, defaults={"name": name})
+
+
+def _permissions() -> list[tuple[str, str, int]]:
+    return list(Permission.objects.values_list("content_type__app_label", "codename", "id"))
