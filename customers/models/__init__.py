@@ -3,6 +3,7 @@ from customers.models.audit import AuditRecord
 from customers.models.customer import Customer, OveragePolicy
 from customers.models.environment import Environment, EnvironmentKind
 from customers.models.idempotency import IdempotencyRecord
+from customers.models.job import Job, JobResult, JobState
 from customers.models.outbox import OutboxEvent
 from customers.models.tenant import Tenant
 from customers.models.user import User
@@ -14,6 +15,9 @@ __all__ = [
     "Environment",
     "EnvironmentKind",
     "IdempotencyRecord",
+    "Job",
+    "JobResult",
+    "JobState",
     "OutboxEvent",
     "OveragePolicy",
     "Tenant",

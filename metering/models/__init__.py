@@ -3,6 +3,7 @@ from metering.models.metric import Aggregation, BillableMetric, MetricStatus
 from metering.models.reservation import Reservation, ReservationStep, StepKind
 from metering.models.rule import CostType, MeteringRule
 from metering.models.usage_event import UsageEvent
+from metering.models.usage_hour import UsageHour, UsageWatermark
 
 __all__ = [
     "Aggregation",
@@ -15,4 +16,6 @@ __all__ = [
     "ReservationStep",
     "StepKind",
     "UsageEvent",
+    "UsageHour",
+    "UsageWatermark",
 ]

@@ -16,6 +16,7 @@ OURS = [model for app in STACK for model in apps.get_app_config(app).get_models(
 
 # Tables of no environment, and why.
 GLOBAL = {
+    "metering_usage_watermark": "the events of all environments are read once, together",
     "customers_tenant": "a tenant has environments, and is in none",
     "customers_environment": "is one",
     "customers_user": "operators serve all tenants",

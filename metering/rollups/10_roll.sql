@@ -1,0 +1,85 @@
+-- The hours of usage, added up from the events. Derived data: whatever stands there can be made anew from the events.
+--
+-- An event is added once its transaction and all before it have ended: a watermark that went by time or id would step
+-- over events that were committed late. See docs/decisions/rollup-watermark.md.
+
+-- Transactions below this one have all ended, and what they committed is visible.
+CREATE OR REPLACE FUNCTION metering_rollup_horizon() RETURNS bigint LANGUAGE sql STABLE AS $$
+  SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+$$;
+
+-- Add the events of transactions from `p_from` up to, without, `p_to`, except those stored before `p_stored_before`.
+CREATE OR REPLACE FUNCTION metering_rollup_add(p_from bigint, p_to bigint, p_stored_before timestamptz) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE v_events bigint;
+BEGIN
+  WITH fresh AS (
+    SELECT e.environment_id, e.customer_id, e.metric_id, date_trunc('hour', e.occurred_at, 'UTC') AS hour,
+      count(*) AS events, sum(e.units) AS units_sum, max(e.units) AS units_max, min(e.units) AS units_min,
+      max(e.occurred_at) AS last_at, (array_agg(e.id ORDER BY e.occurred_at DESC, e.id DESC))[1] AS last_event_id,
+      (array_agg(e.units ORDER BY e.occurred_at DESC, e.id DESC))[1] AS last_units, sum(e.cost_mc)::bigint AS cost_mc
+    FROM metering_usage_event e
+    WHERE e.recorded_xid >= p_from AND e.recorded_xid < p_to
+      AND (p_stored_before IS NULL OR e.created_at >= p_stored_before)
+    GROUP BY 1, 2, 3, 4
+  ), added AS (
+    INSERT INTO metering_usage_hour AS h (
+      environment_id, customer_id, metric_id, hour, events, units_sum, units_max, units_min, last_units, last_at,
+      last_event_id, cost_mc
+    )
+    SELECT environment_id, customer_id, metric_id, hour, events, units_sum, units_max, units_min, last_units, last_at,
+      last_event_id, cost_mc
+    FROM fresh ORDER BY customer_id, metric_id, hour
+    ON CONFLICT (customer_id, metric_id, hour) DO UPDATE SET
+      events = h.events + excluded.events,
+      units_sum = h.units_sum + excluded.units_sum,
+      units_max = greatest(h.units_max, excluded.units_max),
+      units_min = least(h.units_min, excluded.units_min),
+      last_units = CASE WHEN (excluded.last_at, excluded.last_event_id) > (h.last_at, h.last_event_id)
+        THEN excluded.last_units ELSE h.last_units END,
+      last_event_id = CASE WHEN (excluded.last_at, excluded.last_event_id) > (h.last_at, h.last_event_id)
+        THEN excluded.last_event_id ELSE h.last_event_id END,
+      last_at = greatest(h.last_at, excluded.last_at),
+      cost_mc = h.cost_mc + excluded.cost_mc
+  )
+  SELECT coalesce(sum(events), 0)::bigint INTO v_events FROM fresh;
+  RETURN v_events;
+END $$;
+
+-- Roll up the events of the next `p_transactions` transactions. `behind` transactions are left then; NULL: another
+-- roller is at work. All environments in one pass, so that the events are read once.
+CREATE OR REPLACE FUNCTION metering_usage_roll_v1(p_transactions bigint, OUT events bigint, OUT behind bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+  w metering_usage_watermark;
+  v_horizon bigint;
+  v_to bigint;
+BEGIN
+  SELECT * INTO w FROM metering_usage_watermark WHERE id = 1 FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  -- After the lock: whatever a roller before us has done is visible now.
+  v_horizon := metering_rollup_horizon();
+  IF w.recorded_before > v_horizon THEN
+    RAISE EXCEPTION 'the hours of usage come from another database server; run manage.py usage_rebuild'
+      USING ERRCODE = 'PU409';
+  END IF;
+  v_to := least(w.recorded_before + p_transactions, v_horizon);
+  events := metering_rollup_add(w.recorded_before, v_to, w.stored_before);
+  UPDATE metering_usage_watermark SET recorded_before = v_to WHERE id = 1;
+  behind := v_horizon - v_to;
+END $$;
+
+-- Make all hours anew from all events. Events stored before `p_now` are counted by this, whatever transaction numbers
+-- they brought from a backup; so nobody may write events meanwhile.
+CREATE OR REPLACE FUNCTION metering_usage_rebuild_v1(p_now timestamptz) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE v_events bigint;
+BEGIN
+  PERFORM 1 FROM metering_usage_watermark WHERE id = 1 FOR UPDATE;
+  DELETE FROM metering_usage_hour;
+  UPDATE metering_usage_watermark SET recorded_before = metering_rollup_horizon(), stored_before = p_now WHERE id = 1;
+  v_events := metering_rollup_add(0, 9223372036854775807, NULL);
+  RETURN v_events;
+END $$;

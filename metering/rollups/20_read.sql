@@ -1,0 +1,87 @@
+-- Usage as it was reported: by the events' own timestamps.
+
+-- When the oldest event of an environment was stored that is not in the hours yet; NULL: the hours are complete.
+CREATE OR REPLACE FUNCTION metering_usage_pending_v1(p_environment uuid) RETURNS timestamptz
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+  SELECT min(e.created_at) FROM metering_usage_event e, metering_usage_watermark w
+  WHERE w.id = 1 AND e.environment_id = p_environment AND e.recorded_xid >= w.recorded_before
+    AND (w.stored_before IS NULL OR e.created_at >= w.stored_before)
+$$;
+
+-- The hours from `p_from` up to, without, `p_to`, per metric and period (`p_group`: hour | day | month | all); of one
+-- customer, or with NULL of all. With `p_metric` of one metric only.
+CREATE OR REPLACE FUNCTION metering_usage_read_v1(
+  p_environment uuid, p_customer uuid, p_metric uuid, p_from timestamptz, p_to timestamptz, p_group text
+) RETURNS TABLE (
+  metric_id uuid, period_start timestamptz, events bigint, units numeric, units_max numeric, units_min numeric,
+  units_last numeric, cost bigint
+) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  SELECT h.metric_id,
+    CASE WHEN p_group = 'all' THEN p_from ELSE date_trunc(p_group, h.hour, 'UTC') END AS period_start,
+    sum(h.events)::bigint, sum(h.units_sum), max(h.units_max), min(h.units_min),
+    (array_agg(h.last_units ORDER BY h.last_at DESC, h.last_event_id DESC))[1], sum(h.cost_mc)::bigint
+  FROM metering_usage_hour h
+  WHERE h.environment_id = p_environment AND h.hour >= p_from AND h.hour < p_to
+    AND (p_customer IS NULL OR h.customer_id = p_customer) AND (p_metric IS NULL OR h.metric_id = p_metric)
+  GROUP BY 1, 2 ORDER BY 2, 1;
+END $$;
+
+-- A customer's events of a metric that happened from `p_from` up to, without, `p_to`. Those received within an hour are
+-- found by when they were received (at most five minutes before they happened), the others by an index of their own.
+CREATE OR REPLACE FUNCTION metering_events_between(
+  p_customer uuid, p_metric uuid, p_from timestamptz, p_to timestamptz
+) RETURNS TABLE (
+  id uuid, units numeric, cost_mc bigint, occurred_at timestamptz, received_at timestamptz, properties jsonb
+) LANGUAGE sql STABLE AS $$
+  SELECT e.id, e.units, e.cost_mc, e.occurred_at, e.received_at, e.properties FROM metering_usage_event e
+  WHERE e.customer_id = p_customer AND e.metric_id = p_metric
+    AND e.received_at >= p_from - interval '5 minutes' AND e.received_at < p_to + interval '1 hour'
+    AND e.received_at - e.occurred_at <= interval '1 hour' AND e.occurred_at >= p_from AND e.occurred_at < p_to
+  UNION ALL
+  SELECT e.id, e.units, e.cost_mc, e.occurred_at, e.received_at, e.properties FROM metering_usage_event e
+  WHERE e.customer_id = p_customer AND e.metric_id = p_metric
+    AND e.received_at - e.occurred_at > interval '1 hour' AND e.occurred_at >= p_from AND e.occurred_at < p_to
+$$;
+
+-- One quantity, exactly, from the events themselves; the twin of metering/engine/aggregation.py. STABLE: all of it sees
+-- one snapshot. `late_events` were received after the period had ended.
+CREATE OR REPLACE FUNCTION metering_usage_compute_v1(
+  p_environment uuid, p_customer uuid, p_metric uuid, p_from timestamptz, p_to timestamptz,
+  OUT quantity numeric, OUT events bigint, OUT late_events bigint, OUT cost bigint
+) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+#variable_conflict use_column
+DECLARE m metering_metric;
+BEGIN
+  SELECT * INTO STRICT m FROM metering_metric WHERE id = p_metric AND environment_id = p_environment;
+  PERFORM 1 FROM customers_customer WHERE id = p_customer AND environment_id = p_environment;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'no customer % in environment %', p_customer, p_environment USING ERRCODE = 'PU404';
+  END IF;
+  SELECT count(*), count(*) FILTER (WHERE e.received_at >= p_to), coalesce(sum(e.cost_mc), 0)::bigint,
+      CASE m.aggregation WHEN 'count' THEN count(*) WHEN 'sum' THEN sum(e.units) WHEN 'max' THEN max(e.units)
+        WHEN 'min' THEN min(e.units) END
+    INTO events, late_events, cost, quantity FROM metering_events_between(p_customer, p_metric, p_from, p_to) e;
+  CASE m.aggregation
+    WHEN 'last' THEN
+      SELECT e.units INTO quantity FROM metering_events_between(p_customer, p_metric, p_from, p_to) e
+        ORDER BY e.occurred_at DESC, e.id DESC LIMIT 1;
+    WHEN 'unique_count' THEN
+      SELECT count(DISTINCT metering_unique_value(e.properties -> m.aggregation_property)) INTO quantity
+        FROM metering_events_between(p_customer, p_metric, p_from, p_to) e;
+    WHEN 'percentile' THEN
+      -- Nearest rank, by whole numbers: a float of p / 100 lands on the wrong one.
+      SELECT e.units INTO quantity FROM metering_events_between(p_customer, p_metric, p_from, p_to) e
+        ORDER BY e.units OFFSET greatest(ceil(m.percentile * events / 100), 1)::bigint - 1 LIMIT 1;
+    ELSE
+      NULL;
+  END CASE;
+  quantity := coalesce(quantity, 0);
+END $$;
+
+-- What unique_count tells apart: texts, numbers and booleans as texts. Whatever else a property holds is no value.
+CREATE OR REPLACE FUNCTION metering_unique_value(p_property jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN jsonb_typeof(p_property) IN ('string', 'number', 'boolean') THEN p_property #>> '{}' END
+$$;
