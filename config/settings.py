@@ -8,7 +8,7 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from config.unfold import UNFOLD as UNFOLD  # read by the admin's theme
+from config.unfold import UNFOLD  # noqa: F401  # read by the admin's theme
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()

@@ -36,7 +36,7 @@ from customers.services.customers import By, customer_ensure, customer_resolve
 
 class GrantInput(StrictSerializer):
     credits = McField(min_value=1, help_text="How much, in mc.")
-    source = serializers.ChoiceField(choices=BlockSource.choices, default=BlockSource.MANUAL)
+    source = serializers.ChoiceField(choices=BlockSource.choices, default=BlockSource.MANUAL)  # type: ignore[assignment]
     reason = TextField(max_length=1000, allow_blank=True, default="")
     priority = StrictIntegerField(min_value=0, max_value=100, default=0)
     expires_at = InstantField(required=False, allow_null=True, default=None)
@@ -74,7 +74,7 @@ class BlockOutput(serializers.Serializer[Any]):
     priority = serializers.IntegerField()
     effective_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField(allow_null=True)
-    source = serializers.ChoiceField(choices=BlockSource.choices)
+    source = serializers.ChoiceField(choices=BlockSource.choices)  # type: ignore[assignment]
     reason = serializers.CharField()
     price_paid = serializers.IntegerField(allow_null=True)
     currency = serializers.CharField(allow_null=True)
@@ -107,7 +107,7 @@ class EntryOutput(serializers.Serializer[LedgerEntry]):
     allocations = serializers.SerializerMethodField()
     balance_after = serializers.IntegerField(source="balance_after_mc")
     effective_after = serializers.IntegerField(source="effective_after_mc")
-    source = serializers.SerializerMethodField()
+    source = serializers.SerializerMethodField()  # type: ignore[assignment]
     reverses = serializers.SerializerMethodField()
     actor = serializers.CharField()
     reason = serializers.CharField()

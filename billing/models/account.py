@@ -9,9 +9,9 @@ from customers.models import Customer, Environment
 class CreditAccount(models.Model):
     """A customer's credits in four numbers, all in mc. Only the ledger kernel (billing/ledger/*.sql) writes it.
 
-    balance = what live blocks hold minus overdraft; reserved = Σ open holds; effective = balance minus reserved. The row is
-    right as of `next_change_at`: from that instant on, time itself changes it (a block expires or starts, a hold
-    ends), and whoever comes first does that work, under the row's lock.
+    balance = what live blocks hold minus overdraft; reserved = Σ open holds; effective = balance minus reserved.
+    The row is right as of `next_change_at`: from that instant on, time itself changes it (a block expires or
+    starts, a hold ends), and whoever comes first does that work, under the row's lock.
     """
 
     customer = models.OneToOneField(
@@ -25,6 +25,7 @@ class CreditAccount(models.Model):
     # The number of the last ledger entry, and of the last change of any kind.
     sequence = models.BigIntegerField(default=0, db_default=0)
     version = models.BigIntegerField(default=0, db_default=0)
+    # The account's own clock: its last entry, or the last beginning or end of a hold.
     last_entry_at = models.DateTimeField(null=True)
     next_change_at = models.DateTimeField(null=True)
     low_balance_told = models.BooleanField(default=False, db_default=False)
