@@ -13,13 +13,14 @@ from django.http import HttpResponse
 
 from billing.api import balance
 from customers.api.hot import Operation
-from metering.api import entitlements, reservations, usage
+from metering.api import entitlements, entitlements_many, reservations, usage
 
 View = Callable[..., HttpResponse]
 
 EXACT: Final[Mapping[str, View]] = {
     "/v1/usage": usage.usage_create,
     "/v1/reserve": reservations.reserve,
+    "/v1/entitlements/query": entitlements_many.entitlements_show,
 }
 
 #: What stands after `/v1/customers/{id}` or `/v1/customer-by-external-id/{external_id}`, as a regular expression whose
@@ -42,6 +43,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *usage.OPERATIONS,
     *reservations.OPERATIONS,
     *entitlements.OPERATIONS,
+    *entitlements_many.OPERATIONS,
     *balance.OPERATIONS,
 )
 

@@ -74,8 +74,13 @@ def call_function(name: str, **arguments: Any) -> Any:
 
     Integers are sent as bigint and dicts as jsonb, so that a call is always the same prepared statement.
     """
+    return call_table(name, **arguments)[0]
+
+
+def call_table(name: str, **arguments: Any) -> list[Any]:
+    """Like `call_function`, with all rows."""
     sql = _call_sql(name, tuple(arguments))
-    return _execute(sql, [_parameter(value) for value in arguments.values()], namedtuple_row)[0]
+    return _execute(sql, [_parameter(value) for value in arguments.values()], namedtuple_row)
 
 
 @lru_cache(maxsize=256)

@@ -13,6 +13,7 @@ from customers.api.requests import EdgeRequest
 from customers.errors import FieldError, ValidationFailed
 from customers.kernel.amounts import decimal_parse, units_shown
 from customers.kernel.instants import instant_text
+from metering.services.entitlements import Entitlement as Found
 from metering.services.entitlements import Number, entitlement_check
 
 _ZERO: Final = Decimal(0)
@@ -50,27 +51,27 @@ def entitlement_show(request: EdgeRequest, by: str, reference: str, metric_key: 
         units=units,
         now=request.now,
     )
-    return respond(
-        200,
-        Entitlement(
-            allowed=found.allowed,
-            reason=found.reason,
-            customer_id=found.customer_id,
-            external_customer_id=found.external_customer_id,
-            billable_metric_key=found.metric_key,
-            units=units if type(units) is int else units_shown(Decimal(units)),
-            balance=found.balance_mc,
-            reserved_balance=found.reserved_mc,
-            effective_balance=found.effective_mc,
-            estimated_cost=found.estimated_cost_mc,
-            balance_after=None
-            if found.estimated_cost_mc is None
-            else found.balance_mc - found.estimated_cost_mc,
-            affordable_units=found.affordable_units,
-            overage_policy=found.overage_policy,
-            as_of=instant_text(found.as_of),
-            source="database",
-        ),
+    return respond(200, entitlement_shown(found))
+
+
+def entitlement_shown(found: Found) -> Entitlement:
+    units, estimated_mc = found.units, found.estimated_cost_mc
+    return Entitlement(
+        allowed=found.allowed,
+        reason=found.reason,
+        customer_id=found.customer_id,
+        external_customer_id=found.external_customer_id,
+        billable_metric_key=found.metric_key,
+        units=units if type(units) is int else units_shown(Decimal(units)),
+        balance=found.balance_mc,
+        reserved_balance=found.reserved_mc,
+        effective_balance=found.effective_mc,
+        estimated_cost=estimated_mc,
+        balance_after=None if estimated_mc is None else found.balance_mc - estimated_mc,
+        affordable_units=found.affordable_units,
+        overage_policy=found.overage_policy,
+        as_of=instant_text(found.as_of),
+        source="database",
     )
 
 
@@ -97,6 +98,24 @@ _PARAMETERS: Final = (
     },
 )
 
+RESPONSE_EXAMPLE: Final = {
+    "allowed": True,
+    "reason": None,
+    "customer_id": "019d6258-07ba-7418-83be-58f5fde53e4e",
+    "external_customer_id": "user_quickstart",
+    "billable_metric_key": "api_call",
+    "units": 1,
+    "balance": 100000,
+    "reserved_balance": 0,
+    "effective_balance": 100000,
+    "estimated_cost": 1000,
+    "balance_after": 99000,
+    "affordable_units": 100,
+    "overage_policy": "block",
+    "as_of": "2026-04-03T09:01:00Z",
+    "source": "database",
+}
+
 OPERATIONS: Final = tuple(
     Operation(
         path=path,
@@ -108,23 +127,7 @@ OPERATIONS: Final = tuple(
         scope="entitlements:read",
         responses={200: Entitlement},
         parameters=_PARAMETERS,
-        response_example={
-            "allowed": True,
-            "reason": None,
-            "customer_id": "019d6258-07ba-7418-83be-58f5fde53e4e",
-            "external_customer_id": "user_quickstart",
-            "billable_metric_key": "api_call",
-            "units": 1,
-            "balance": 100000,
-            "reserved_balance": 0,
-            "effective_balance": 100000,
-            "estimated_cost": 1000,
-            "balance_after": 99000,
-            "affordable_units": 100,
-            "overage_policy": "block",
-            "as_of": "2026-04-03T09:01:00Z",
-            "source": "database",
-        },
+        response_example=RESPONSE_EXAMPLE,
         problems=("customer-not-found", "metric-not-found"),
     )
     for path, operation_id in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
@@ -26,6 +26,7 @@ _RULES: Final = f"SELECT {_COLUMNS} FROM metering_rule WHERE environment_id = $1
 _FOR_MANY: Final = _RULES + "config_version > $2 AND customer_id IS NULL"
 _OF_CUSTOMER: Final = _RULES + "customer_id = $2"
 _BY_ID: Final = _RULES + "id = $2"
+_OF_CUSTOMERS: Final = "SELECT * FROM metering_rules_of_customers_v1($1, $2)"
 _CUSTOMERS: Final = (
     "SELECT DISTINCT customer_id, metric_id FROM metering_rule "
     "WHERE environment_id = $1 AND config_version > $2 AND customer_id IS NOT NULL"
@@ -143,10 +144,26 @@ class CustomerRules:
         found = self._loaded.get(customer_id)
         return self._load(customer_id) if found is None else found
 
+    def of_many(self, customer_ids: Collection[UUID]) -> dict[UUID, Mapping[UUID, Versions]]:
+        """The rules of each of these customers that has any; what is not known yet is read in one call."""
+        wanted = self.customers.intersection(customer_ids)
+        known = {customer_id: rules for customer_id in wanted if (rules := self._loaded.get(customer_id))}
+        missing = wanted - known.keys()
+        if not missing:
+            return known
+        changes = self._changes
+        rows = call_all(_OF_CUSTOMERS, [self.environment_id, list(missing)])
+        for customer_id, rules in versions_by(_rules(rows), lambda rule: rule.customer_id).items():
+            known[customer_id] = self._keep(customer_id, rules, changes)
+        return known
+
     def _load(self, customer_id: UUID) -> Mapping[UUID, Versions]:
         changes = self._changes
         with environment_scope(self.environment_id):
             rules = _rules(call_all(_OF_CUSTOMER, [self.environment_id, customer_id]))
+        return self._keep(customer_id, rules, changes)
+
+    def _keep(self, customer_id: UUID, rules: Versions, changes: int) -> Mapping[UUID, Versions]:
         by_metric = versions_by(rules, lambda rule: rule.metric_id)
         with self._lock:
             # Not kept: what a change overtook while it was read, and what may yet be rolled back.

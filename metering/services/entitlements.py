@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from customers.errors import CustomerNotFound
@@ -39,6 +39,21 @@ class Entitlement:
     as_of: datetime
 
 
+class State(NamedTuple):
+    """What a check is decided by, as metering_entitlement_v1 answers it."""
+
+    public_id: str
+    external_id: str | None
+    policy: str
+    overage_limit: int | None
+    balance: int
+    reserved: int
+    usage_suspended: str | None
+    usable: int | None
+    cycle_units: Decimal | None
+    cycle_charged: int | None
+
+
 def entitlement_check(
     *, environment_id: UUID, by: str, reference: str, metric_key: str, units: Number, now: datetime
 ) -> Entitlement:
@@ -54,10 +69,10 @@ def entitlement_check(
         own = config.rule_for(
             metric, customer_id=state.customer_id, plan_variant_id=state.plan_variant_id, now=now
         )
-        if own is not rule and own is not None and _counted(own) is not None:
+        if own is not rule and own is not None and counted_by(own) is not None:
             state = _state(config, metric, own, by, reference, now)
         rule = own
-    return _decided(metric, rule, state, units, now)
+    return entitlement_decided(metric, rule, state, units, now)
 
 
 def _metric_afresh(environment_id: UUID, metric_key: str) -> MetricConfig:
@@ -84,7 +99,7 @@ def _state(
         reference=reference,
         metric=metric.id,
         metric_key=metric.key,
-        rule=_counted(rule),
+        rule=counted_by(rule),
         now=now,
     )
     if state.status == "stale-config":
@@ -94,13 +109,13 @@ def _state(
     return state
 
 
-def _counted(rule: RuleConfig | None) -> UUID | None:
+def counted_by(rule: RuleConfig | None) -> UUID | None:
     """The rule, when what it costs depends on the cycle. A check carries no properties: it asks for their default."""
     found = rule.pricing.rate_of(None) if rule else None
     return rule.id if rule and found and found[0].depends_on_cycle else None
 
 
-def _decided(
+def entitlement_decided(
     metric: MetricConfig, rule: RuleConfig | None, state: Any, units: Number, now: datetime
 ) -> Entitlement:
     effective = state.balance - state.reserved
