@@ -166,7 +166,7 @@ def _tiles(numbers: _Numbers) -> Iterator[Tile]:
     yield Tile(
         label="Customers",
         value=f"{customers.customers:,}",
-        note=f"{totals.accounts:,} with credits moved",
+        note="not counting deleted ones",
         url=list_url(Customer),
         icon="group",
     )

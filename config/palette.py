@@ -46,7 +46,7 @@ def _customers(request: HttpRequest, term: str) -> Iterator[SearchResult]:
         second = customer.external_id or customer.email or customer.public_id
         yield SearchResult(
             title=customer.label,
-            description=f"{second} (deleted)" if customer.deleted_at else second,
+            description=f"customer {second}{' (deleted)' if customer.deleted_at else ''}",
             link=record_url(Customer, customer.pk),
             icon="person",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from billing.admin.forms import AdjustForm, GrantForm
+from billing.errors import InsufficientCredits
 from billing.models import LedgerEntry
 from billing.selectors.credits import Credits, credits_read
 from billing.services.credits import Movement, credits_adjust, credits_grant
@@ -38,14 +39,20 @@ def _grant(act: Act) -> Outcome:
 
 def _adjust(act: Act) -> Outcome:
     before = _standing(act)
-    movement = credits_adjust(
-        caller=act.caller,
-        customer=act.customer,
-        delta_mc=act.data["delta_mc"],
-        reason=act.data["reason"],
-        idempotency_key=act.idempotency_key,
-        now=act.now,
-    )
+    try:
+        movement = credits_adjust(
+            caller=act.caller,
+            customer=act.customer,
+            delta_mc=act.data["delta_mc"],
+            reason=act.data["reason"],
+            idempotency_key=act.idempotency_key,
+            now=act.now,
+        )
+    except InsufficientCredits:
+        available = credits_text(max(before.effective_mc, 0))
+        raise InsufficientCredits(
+            f"Not enough credits: {available} can be taken from this customer."
+        ) from None
     return Outcome(
         message=f"Adjusted {act.customer.label} by {credits_text(movement.amount_mc)} credits.",
         effect_id=movement.entry_id,
@@ -55,7 +62,9 @@ def _adjust(act: Act) -> Outcome:
 
 
 def _standing(act: Act) -> Credits:
-    return credits_read(environment_id=act.caller.environment_id, customer_id=act.customer.id, now=act.now)
+    return credits_read(
+        environment_id=act.caller.environment_id, by="id", reference=act.customer.public_id, now=act.now
+    )
 
 
 def _changes(before: Credits, movement: Movement) -> list[Change]:

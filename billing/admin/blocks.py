@@ -60,6 +60,7 @@ class OfCustomers(RecordAdmin):
 
 @admin.register(CreditBlock)
 class CreditBlockAdmin(OfCustomers):
+    noun, nouns = "credit block", "blocks"
     id_prefix = "blk"
     icon = "stacks"
     list_display = (

@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from billing.admin.blocks import OfCustomers
-from billing.admin.explain import explained
+from billing.admin.explain import causes_described, explained
 from billing.models import CreditBlock, EntryKind, LedgerEntry
 from customers.admin.customers import customer_link
 from customers.admin.display import (
@@ -23,7 +23,7 @@ from customers.admin.display import (
     link,
     text_or_nothing,
 )
-from customers.admin.records import Fact, Page, Section, record_url
+from customers.admin.records import Fact, Page, RecordChangeList, Section, record_url
 from customers.kernel.ids import typeid
 
 KIND_TONES = {
@@ -56,14 +56,29 @@ def cause_text(entry: LedgerEntry) -> str:
     return f"{_CAUSES.get(entry.source_type, entry.source_type.replace('_', ' ').capitalize())} {shown}"
 
 
+class WithCauses(RecordChangeList):
+    """Says in words what caused the entries of a page, reading all of it at once."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = entries = list(self.result_list)
+        causes = causes_described(entries)
+        for entry in entries:
+            entry.shown_cause = causes.get(entry.source_id)
+
+
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(OfCustomers):
+    noun, nouns = "ledger entry", "ledger entries"
     id_prefix = "led"
     icon = "receipt_long"
-    list_display = ("when", "customer_shown", "kind_shown", "amount", "balance", "who", "why", "id_shown")
+    list_display = ("when", "customer_shown", "kind_shown", "amount", "balance", "why", "who")
     list_display_links = ("when",)
     list_filter = ("kind",)
     search_help_text = "Customer or entry id (led_…)"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WithCauses]:
+        return WithCauses
 
     @admin.display(description="When")
     def when(self, entry: LedgerEntry) -> SafeString:
@@ -85,13 +100,9 @@ class LedgerEntryAdmin(OfCustomers):
     def who(self, entry: LedgerEntry) -> str:
         return entry.actor
 
-    @admin.display(description="Reason")
-    def why(self, entry: LedgerEntry) -> object:
-        return text_or_nothing(entry.reason)
-
-    @admin.display(description="Entry")
-    def id_shown(self, entry: LedgerEntry) -> SafeString:
-        return code(entry.public_id)
+    @admin.display(description="Why")
+    def why(self, entry: Any) -> object:
+        return entry.reason or entry.shown_cause or cause_text(entry)
 
     def page(self, request: HttpRequest, record: LedgerEntry) -> Page:
         movement = [

@@ -34,6 +34,7 @@ def state_badge(state: str) -> SafeString:
 
 @admin.register(Hold)
 class HoldAdmin(OfCustomers):
+    noun, nouns = "hold", "holds"
     id_prefix = "res"
     icon = "lock_clock"
     list_display = (

@@ -11,6 +11,7 @@ from django.template.loader import render_to_string
 
 from billing.admin.blocks import state_badge as block_badge
 from billing.admin.entries import cause_text, kind_badge
+from billing.admin.explain import causes_described
 from billing.admin.holds import state_badge as hold_badge
 from billing.models import BlockSource, CreditBlock, Hold, HoldState, LedgerEntry
 from billing.selectors.credits import Credits, credits_read
@@ -36,7 +37,8 @@ def _credits(request: HttpRequest, customer: Customer) -> Credits:
     if kept is None:
         kept = credits_read(
             environment_id=customer.environment_id,
-            customer_id=customer.id,
+            by="id",
+            reference=customer.public_id,
             include="live",
             now=of_admin(request).now,
         )
@@ -131,8 +133,9 @@ def _ledger_panel(request: HttpRequest, customer: Customer) -> str:
     if before.isdigit():
         entries = entries.filter(sequence__lt=int(before[:18]))
     found = list(entries[: _LEDGER_ROWS + 1])
+    causes = causes_described(found)
     context = {
-        "rows": [_entry_row(entry) for entry in found[:_LEDGER_ROWS]],
+        "rows": [_entry_row(entry, causes) for entry in found[:_LEDGER_ROWS]],
         "older": found[_LEDGER_ROWS - 1].sequence if len(found) > _LEDGER_ROWS else None,
         "is_first": not before.isdigit(),
         "here": record_url(Customer, customer.pk),
@@ -141,12 +144,12 @@ def _ledger_panel(request: HttpRequest, customer: Customer) -> str:
     return render_to_string("admin/purser/panel_ledger.html", context)
 
 
-def _entry_row(entry: LedgerEntry) -> Mapping[str, Any]:
+def _entry_row(entry: LedgerEntry, causes: Mapping[UUID, str]) -> Mapping[str, Any]:
     return {
         "url": record_url(LedgerEntry, entry.public_id),
         "at": instant_shown(entry.occurred_at),
         "kind": kind_badge(entry.kind),
-        "what": entry.reason or cause_text(entry),
+        "what": entry.reason or causes.get(entry.source_id) or cause_text(entry),
         "actor": entry.actor,
         "amount": credits_shown(entry.amount_mc, signed=True),
         "balance": credits_shown(entry.balance_after_mc),

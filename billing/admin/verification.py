@@ -13,6 +13,7 @@ from customers.admin.records import Fact, Page, RecordAdmin, Section
 
 @admin.register(VerificationRun)
 class VerificationRunAdmin(RecordAdmin):
+    noun, nouns = "ledger proof", "ledger proofs"
     icon = "verified_user"
     list_display = ("finished", "result", "accounts_shown", "entries_shown", "sealed_shown", "who")
     list_display_links = ("finished",)

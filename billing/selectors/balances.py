@@ -11,8 +11,9 @@ from uuid import UUID
 from customers.kernel.database import call_all
 
 _READ: Final = """
-SELECT c.id, r.balance, r.reserved FROM unnest($2::uuid[]) AS c (id)
-CROSS JOIN LATERAL billing_credits_read_v1($1, c.id, 'none', $3) r
+SELECT c.id, r.balance, r.reserved FROM customers_customer c
+CROSS JOIN LATERAL billing_credits_read_v1($1, 'id', c.public_id, 'none', $3) r
+WHERE c.id = ANY ($2::uuid[])
 """
 
 

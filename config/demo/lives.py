@@ -117,7 +117,7 @@ class Life:
         try:
             self._record(customer, metric, at)
         except InsufficientCredits:
-            if self.person.fate not in {"low", "spent"}:
+            if self.person.fate not in {"low", "spent", "overdrawn"}:
                 self._top_up(customer, at)
 
     def _record(self, customer: Customer, metric: DemoMetric, at: datetime) -> None:

@@ -60,6 +60,7 @@ class KeyStateFilter(SimpleListFilter):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(RecordAdmin):
+    noun, nouns = "API key", "API keys"
     id_prefix = "key"
     icon = "key"
     list_display = ("name_shown", "hint_shown", "state", "scopes_shown", "used", "expires", "created")

@@ -20,6 +20,7 @@ from customers.services.customers import customer_find_id
 
 @admin.register(AuditRecord)
 class AuditAdmin(RecordAdmin):
+    noun, nouns = "audit record", "audit records"
     icon = "history"
     list_display = ("when", "action_shown", "who", "what", "why", "request_shown")
     list_display_links = ("when",)

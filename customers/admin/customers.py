@@ -82,6 +82,7 @@ class CustomerChangeList(RecordChangeList):
 class CustomerAdmin(RecordAdmin):
     """A client of customers.services.customers and of whatever other apps register."""
 
+    noun, nouns = "customer", "customers"
     icon: ClassVar[str] = "person"
     page_template: ClassVar[str] = "admin/purser/customer.html"
 

@@ -34,8 +34,8 @@ def credits_shown(mc: int | None, *, signed: bool = False) -> SafeString:
     sign = "−" if mc < 0 else "+" if signed and mc > 0 else ""
     return format_html(
         '<span class="p-amount{}" title="{} mc">{}{}<span class="{}">.{}</span></span>',
-        " p-negative" if mc < 0 else "",
-        f"{mc:,}",
+        " p-negative" if mc < 0 and not signed else "",
+        f"{mc:,}".replace("-", "−"),
         sign,
         f"{whole:,}",
         "" if fraction else "p-faint",
@@ -45,7 +45,7 @@ def credits_shown(mc: int | None, *, signed: bool = False) -> SafeString:
 
 def mc_text(mc: int) -> str:
     """`1,234,500 mc`."""
-    return f"{mc:,} mc"
+    return f"{mc:,} mc".replace("-", "−")
 
 
 def units_text(units: Decimal) -> str:

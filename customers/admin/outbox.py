@@ -66,6 +66,7 @@ def customers_by_id(ids: Iterable[UUID | None]) -> dict[UUID, Customer]:
 
 @admin.register(OutboxEvent)
 class OutboxEventAdmin(RecordAdmin):
+    noun, nouns = "webhook event", "webhook events"
     id_prefix = "msg"
     icon = "webhook"
     list_display = ("event_shown", "customer_shown", "number", "when", "dispatch")

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib.admin.options import IS_POPUP_VAR
-from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -66,9 +65,7 @@ class Page:
 
 def record_url(model: type[Model], reference: object) -> str:
     """The page of an object, by its TypeID or UUID."""
-    return reverse(
-        f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[quote(str(reference))]
-    )
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[str(reference)])
 
 
 def list_url(model: type[Model], **filters: object) -> str:
@@ -80,6 +77,12 @@ def list_url(model: type[Model], **filters: object) -> str:
 class RecordChangeList(ChangeList):
     """Links to pages by the ids that people see."""
 
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.query and not request.GET:
+            # Nobody counted all rows; without this the header says "n results" as if something were left out.
+            self.full_result_count = self.result_count
+
     def url_for_result(self, result: Any) -> str:
         prefix = self.model_admin.id_prefix
         return record_url(self.model, typeid(prefix, result.pk) if prefix else result.pk)
@@ -88,6 +91,9 @@ class RecordChangeList(ChangeList):
 class RecordAdmin(ModelAdmin):
     """A list and a page. Nobody adds, changes or deletes, whatever their permissions say; superusers included."""
 
+    #: What people call one of these, and several.
+    noun: ClassVar[str]
+    nouns: ClassVar[str]
     #: The TypeID prefix of the objects, by which addresses and the search name them.
     id_prefix: ClassVar[str] = ""
     #: A symbol for search results.
@@ -105,6 +111,11 @@ class RecordAdmin(ModelAdmin):
     # Newest first by the index; any other order would sort the whole table.
     sortable_by: Sequence[str] = ()
     search_fields: Sequence[str] = ()
+
+    def __init__(self, model: type[Model], admin_site: Any) -> None:
+        super().__init__(model, admin_site)
+        # Words for people are the admin's affair, so they stand here and not in the model and its migrations.
+        model._meta.verbose_name, model._meta.verbose_name_plural = self.noun, self.nouns
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RecordChangeList

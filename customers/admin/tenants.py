@@ -28,6 +28,7 @@ class TenantForm(forms.Form):
 
 @admin.register(Tenant)
 class TenantAdmin(RecordAdmin):
+    noun, nouns = "tenant", "tenants"
     icon = "apartment"
     list_display = ("name_shown", "environments_shown", "created")
     list_display_links = ("name_shown",)
@@ -103,6 +104,7 @@ def kind_badge(environment: Environment) -> SafeString:
 
 @admin.register(Environment)
 class EnvironmentAdmin(RecordAdmin):
+    noun, nouns = "environment", "environments"
     icon = "lan"
     list_display = ("name_shown", "kind_shown", "clock", "config_version", "created")
     list_display_links = ("name_shown",)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
+from uuid import UUID
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
-from billing.admin.explain import explainer_register
+from billing.admin.explain import describer_register, explainer_register
 from billing.models import LedgerEntry
 from customers.admin.display import (
     code,
@@ -97,4 +99,10 @@ def _explain_event(_request: HttpRequest, entry: LedgerEntry) -> list[Section]:
     return [Section("Caused by usage", facts), *price_sections(event)]
 
 
+def _describe_events(ids: Iterable[UUID]) -> dict[UUID, str]:
+    events = UsageEvent.objects.select_related("metric").filter(id__in=list(ids))
+    return {event.id: f"{units_text(event.units)} × {event.metric.key}" for event in events}
+
+
 explainer_register("event", _explain_event)
+describer_register("event", _describe_events)

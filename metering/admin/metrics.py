@@ -63,6 +63,7 @@ class MetricChangeForm(forms.Form):
 
 @admin.register(BillableMetric)
 class BillableMetricAdmin(RecordAdmin):
+    noun, nouns = "metric", "metrics"
     id_prefix = "met"
     icon = "speed"
     list_display = ("key_shown", "name_shown", "aggregation_shown", "status_shown", "created")

@@ -17,7 +17,7 @@ _RATES_SHOWN: Final = 3
 def credits_of_mc(mc: object) -> str:
     """A unit price, which may be finer than a millicredit, in credits."""
     value = Decimal(str(mc)) / MC_PER_CREDIT
-    text = f"{value:,f}"
+    text = f"{value:,f}".replace("-", "−")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -36,6 +36,7 @@ def status_badge(status: str) -> SafeString:
 
 @admin.register(MeteringRule)
 class MeteringRuleAdmin(RecordAdmin):
+    noun, nouns = "metering rule", "metering rules"
     id_prefix = "rul"
     icon = "sell"
     list_display = ("metric_shown", "price", "scope", "version_shown", "status_shown", "since", "id_shown")
@@ -46,8 +47,7 @@ class MeteringRuleAdmin(RecordAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[MeteringRule]:
         now = getattr(request, "now", None)
-        rows: QuerySet[MeteringRule] = super().get_queryset(request)
-        return rows & rules_list(now=now) if now else rows
+        return rules_list(now=now).order_by("-id") if now else super().get_queryset(request).none()
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         by_id = super().search(request, rows, term)

@@ -45,9 +45,10 @@ class MetricFilter(SimpleListFilter):
 
 @admin.register(UsageEvent)
 class UsageEventAdmin(RecordAdmin):
+    noun, nouns = "usage event", "usage events"
     id_prefix = "evt"
     icon = "bolt"
-    list_display = ("received", "customer_shown", "metric_shown", "units", "cost", "key_shown", "id_shown")
+    list_display = ("received", "customer_shown", "metric_shown", "units", "cost", "key_shown")
     list_display_links = ("received",)
     list_filter = (MetricFilter,)
     list_select_related = ("customer", "metric")
@@ -91,10 +92,6 @@ class UsageEventAdmin(RecordAdmin):
     @admin.display(description="Idempotency key")
     def key_shown(self, event: UsageEvent) -> SafeString:
         return code(event.idempotency_key)
-
-    @admin.display(description="Event")
-    def id_shown(self, event: UsageEvent) -> SafeString:
-        return code(event.public_id)
 
     def page(self, request: HttpRequest, record: UsageEvent) -> Page:
         entry = typeid("led", record.ledger_entry_id) if record.ledger_entry_id else ""

@@ -73,7 +73,7 @@ class Command(BaseCommand):
 
 @contextmanager
 def _quick_commits() -> Iterator[None]:
-    """A crash may lose the last moments of a demo. One big transaction would be slower: each event rewrites its account."""
+    """A crash may lose the demo's last moments. One big transaction is slower: each event rewrites its account."""
     with connection.cursor() as cursor:
         cursor.execute("SET synchronous_commit TO off")
         yield
