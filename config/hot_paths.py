@@ -19,6 +19,7 @@ View = Callable[..., HttpResponse]
 
 EXACT: Final[Mapping[str, View]] = {
     "/v1/usage": usage.usage_create,
+    "/v1/usage/batch": usage.usage_batch,
     "/v1/reserve": reservations.reserve,
     "/v1/entitlements/query": entitlements_many.entitlements_show,
 }

@@ -34,6 +34,11 @@ def caught_up(attempt: Callable[[], Any], *, environment_id: UUID, customer_id: 
         answer = attempt()
         if answer.status != "catch-up-due":
             return answer
-        for catch_up in _catch_ups:
-            catch_up(environment_id=environment_id, customer_id=customer_id, now=now)
+        catch_up_run(environment_id=environment_id, customer_id=customer_id, now=now)
     raise CatchUpFailed
+
+
+def catch_up_run(*, environment_id: UUID, customer_id: UUID, now: datetime) -> None:
+    """Do the work of higher apps that is due on one account, now."""
+    for catch_up in _catch_ups:
+        catch_up(environment_id=environment_id, customer_id=customer_id, now=now)

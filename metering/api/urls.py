@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern] = [
     path("v1/metering-rules/preview", previews.RulePreview.as_view(), name="metering-rule-preview"),
     path("v1/metering-rules/<str:rule_id>", rules.RuleDetail.as_view(), name="metering-rule"),
     path("v1/usage", usage.usage_create, name="usage"),
+    path("v1/usage/batch", usage.usage_batch, name="usage-batch"),
     path("v1/reserve", reservations.reserve, name="reserve"),
     path("v1/reserve/<str:reservation_id>", reservations.reservation_show, name="reservation"),
     path(

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
+from django.conf import settings
 from django.http import HttpResponse
 
 from customers.api.hot import Operation, decode, hot, respond
@@ -14,6 +15,7 @@ from customers.api.hot_fields import customer_member, key_member, object_member,
 from customers.api.requests import EdgeRequest
 from customers.kernel.ids import typeid
 from customers.kernel.instants import instant_parse
+from metering.api.batches import ITEM_CODES, BatchAnswer, batch_record
 from metering.services.usage import UsageInput, usage_record
 
 
@@ -28,6 +30,12 @@ class UsageCreate(msgspec.Struct, forbid_unknown_fields=True):
     timestamp: str | None = None
     properties: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
+
+
+class UsageBatch(msgspec.Struct, forbid_unknown_fields=True):
+    """Events to record in this order; each names its own customer."""
+
+    events: list[UsageCreate]
 
 
 class UsageAccepted(msgspec.Struct):
@@ -54,6 +62,18 @@ def usage_create(request: EdgeRequest) -> HttpResponse:
         duplicate=recorded.duplicate,
     )
     return respond(202, answer, replayed=recorded.duplicate)
+
+
+@hot(methods=("POST",), scope="usage:write", bucket="usage")
+def usage_batch(request: EdgeRequest) -> HttpResponse:
+    return batch_record(
+        request,
+        batch=UsageBatch,
+        item=UsageCreate,
+        read=usage_input,
+        most=settings.USAGE_BATCH_MAX_EVENTS,
+        status=202,
+    )
 
 
 def usage_input(wish: UsageCreate, header_key: str | None) -> UsageInput:
@@ -118,5 +138,62 @@ OPERATIONS: Final = (
             "no-active-metering-rule",
             "no-rate-for-property",
         ),
+    ),
+    Operation(
+        path="/v1/usage/batch",
+        method="post",
+        operation_id="usage_batch",
+        summary="Record up to 100 events in one call",
+        tag="usage",
+        description="Means exactly what its events would mean sent one by one in that order; a bad one never refuses "
+        "the others. An event without `idempotency_key` has `{Idempotency-Key header}:{index}`; the same key twice is one "
+        f"event. `error.code` of a rejected one: {ITEM_CODES}, `no-active-metering-rule`.",
+        scope="usage:write",
+        request=UsageBatch,
+        responses={202: BatchAnswer},
+        request_example={
+            "events": [
+                {
+                    "external_customer_id": "user_quickstart",
+                    "billable_metric_key": "api_call",
+                    "units": 1,
+                    "idempotency_key": "usage:req_001",
+                    "metadata": {"endpoint": "/v1/generate"},
+                },
+                {
+                    "external_customer_id": "user_other",
+                    "billable_metric_key": "api_call",
+                    "units": 1,
+                    "idempotency_key": "usage:req_002",
+                },
+            ]
+        },
+        response_example={
+            "accepted": 1,
+            "duplicates": 0,
+            "rejected": 1,
+            "results": [
+                {
+                    "index": 0,
+                    "status": "accepted",
+                    "idempotency_key": "usage:req_001",
+                    "event_id": "evt_01k7x3s9c5ef6v8b2n4m6q8r0t",
+                    "estimated_cost": 1000,
+                },
+                {
+                    "index": 1,
+                    "status": "rejected",
+                    "idempotency_key": "usage:req_002",
+                    "error": {
+                        "code": "insufficient-credits",
+                        "title": "Not enough credits",
+                        "detail": "Not enough credits",
+                        "status": 402,
+                        "effective_balance": 0,
+                    },
+                },
+            ],
+        },
+        problems=("idempotency-key-missing",),
     ),
 )

@@ -41,7 +41,9 @@ from metering.selectors.rule_versions import (
 ENVIRONMENTS_MAX: Final = 256
 
 _VERSION: Final = "SELECT config_version FROM customers_environment WHERE id = $1"
-_METRICS: Final = "SELECT id, key, status = 'active' FROM metering_metric WHERE environment_id = $1"
+_METRICS: Final = (
+    "SELECT id, key, status = 'active', aggregation FROM metering_metric WHERE environment_id = $1"
+)
 
 T = TypeVar("T")
 
@@ -53,6 +55,7 @@ class MetricConfig:
     id: UUID
     key: str
     is_active: bool
+    aggregation: str
     default_rules: Versions
     variant_rules: Mapping[UUID, Versions]
     has_customer_rules: bool
@@ -196,6 +199,7 @@ def _metric(row: tuple[Any, ...], *, rules: Versions, has_customer_rules: bool) 
         id=row[0],
         key=row[1],
         is_active=row[2],
+        aggregation=row[3],
         default_rules=by_variant.pop(None, ()),
         variant_rules=by_variant,
         has_customer_rules=has_customer_rules,

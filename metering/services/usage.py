@@ -53,6 +53,9 @@ class UsageInput:
     timestamp: datetime | None = None
     properties: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
+    #: Events, as opposed to usage, need no metering rule and never make a customer.
+    needs_rule: bool = True
+    may_create: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,7 @@ def usage_record(*, caller: Caller, usage: UsageInput, now: datetime) -> UsageRe
     Raises InsufficientCredits, UsageSuspended, CustomerNotFound, IdempotencyKeyReused, MetricUnknown,
     MetricInactive, NoActiveMeteringRule, NoRateForProperty; ConfigMoved when this process's catalogue is old.
     """
-    _check_timestamp(usage.timestamp, now)
+    timestamp_check(usage.timestamp, now)
     try:
         return _record(caller, usage, now)
     except DomainError:
@@ -222,7 +225,8 @@ def usage_fingerprint(usage: UsageInput) -> bytes:
     return blake2b(json_bytes(asked), digest_size=16).digest()
 
 
-def _check_timestamp(timestamp: datetime | None, now: datetime) -> None:
+def timestamp_check(timestamp: datetime | None, now: datetime) -> None:
+    """Refuse an event that says it happened later than clocks can differ."""
     if timestamp is not None and timestamp > now + _AHEAD:
         raise ValidationFailed(
             errors=[FieldError("timestamp", "in-the-future", "Must not be more than 5 minutes ahead.")]

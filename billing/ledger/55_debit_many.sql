@@ -1,0 +1,158 @@
+-- Many debits of many accounts in a few statements, with the rows that as many debits one by one would have left.
+
+-- Lock accounts, making them at first touch, and bring them up to `p_now`. In the order of their ids, like everybody
+-- who locks more than one: so nobody waits in a circle. The customers are of this environment; the caller found them.
+CREATE OR REPLACE FUNCTION billing_accounts_lock(p_environment uuid, p_accounts uuid[], p_now timestamptz)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE v_account uuid;
+BEGIN
+  PERFORM FROM billing_credit_account a WHERE a.customer_id = ANY (p_accounts) ORDER BY a.customer_id FOR NO KEY UPDATE;
+  FOR v_account IN
+    SELECT u.account FROM unnest(p_accounts) AS u(account) LEFT JOIN billing_credit_account a ON a.customer_id = u.account
+    WHERE a.customer_id IS NULL OR a.next_change_at <= p_now ORDER BY u.account
+  LOOP
+    PERFORM billing_account_lock(p_environment, v_account, p_now);
+  END LOOP;
+END $$;
+
+-- The free credits of an account in burn order (the order of billing_blocks_plan). Whoever wants the first few only,
+-- says so by LIMIT, and no more are read.
+CREATE OR REPLACE FUNCTION billing_blocks_burning(p_account uuid, p_now timestamptz)
+RETURNS TABLE (place bigint, block uuid, free bigint, metric_keys text[]) LANGUAGE sql STABLE ROWS 8 AS $$
+  SELECT row_number() OVER (ORDER BY b.priority DESC, b.expires_at, b.is_paid, b.created_at, b.id), b.id,
+    b.remaining_mc - b.held_mc, b.metric_keys::text[]
+  FROM billing_credit_block b
+  WHERE b.account_id = p_account AND b.state = 'live' AND b.remaining_mc > b.held_mc
+    AND (b.expires_at IS NULL OR b.expires_at > p_now)
+$$;
+
+-- Which blocks pay `p_amount`, as the range of it that each pays; the last range is overdraft when blocks do not suffice.
+CREATE OR REPLACE FUNCTION billing_debit_ranges(p_account uuid, p_amount bigint, p_now timestamptz)
+RETURNS TABLE (block uuid, lo bigint, hi bigint) LANGUAGE plpgsql STABLE ROWS 16 AS $$
+DECLARE v_plan record;
+BEGIN
+  SELECT * INTO v_plan FROM billing_blocks_plan(p_account, p_amount, NULL, p_now);
+  RETURN QUERY
+    SELECT t.id, (sum(t.amount) OVER w - t.amount)::bigint, (sum(t.amount) OVER w)::bigint
+    FROM unnest(v_plan.blocks || NULL::uuid, v_plan.amounts || v_plan.missing) WITH ORDINALITY AS t(id, amount, n)
+    WHERE t.amount > 0 WINDOW w AS (ORDER BY t.n);
+END $$;
+
+-- Debit accounts that the caller has locked, settled and asked already: each array holds one element a debit, in the
+-- order in which they are to have happened. What was not asked for properly is refused as a whole.
+--
+-- Set-based for accounts on which nothing but numbers changes. Those where a debit may ring (low balance, auto-topup,
+-- overage), and those with credits for certain metrics, are debited one by one by the same code as a single debit.
+CREATE OR REPLACE FUNCTION billing_debit_many(
+  p_accounts uuid[], p_entries uuid[], p_amounts bigint[], p_metrics text[], p_source_type text, p_sources uuid[],
+  p_actors text[], p_keys text[], p_requests text[], p_metadata jsonb[], p_now timestamptz
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_single uuid[];
+  v_sound boolean;
+BEGIN
+  PERFORM FROM billing_credit_account a WHERE a.customer_id = ANY (p_accounts) ORDER BY a.customer_id FOR NO KEY UPDATE;
+  WITH t AS (
+    SELECT d.account, sum(d.amount)::bigint AS total, (array_agg(d.amount ORDER BY d.n))[1] AS first, min(d.amount) AS least
+    FROM unnest(p_accounts, p_amounts) WITH ORDINALITY AS d(account, amount, n) GROUP BY d.account
+  ), s AS (
+    SELECT t.*, a.has_scoped_blocks, a.low_balance_told AS told, a.auto_topup_at_mc AS topup_at,
+      a.topup_is_requested AS requested, c.low_balance_threshold_mc AS threshold, c.overage_policy AS policy,
+      c.overage_limit_mc AS overage_limit, a.balance_mc - a.reserved_mc AS effective
+    FROM t JOIN billing_credit_account a ON a.customer_id = t.account JOIN customers_customer c ON c.id = t.account
+  )
+  SELECT
+    count(*) = (SELECT count(*) FROM t)
+      AND bool_and(least > 0 AND billing_debit_allowed(policy, overage_limit, effective, total, 0)),
+    array_agg(account ORDER BY account) FILTER (WHERE
+      has_scoped_blocks
+      OR CASE WHEN told THEN effective - first >= threshold + greatest(threshold / 10, 1)
+           ELSE effective - total <= threshold END
+      OR CASE WHEN requested THEN effective - first > topup_at ELSE effective - total <= topup_at END
+      OR policy = 'notify' AND effective < total)
+    INTO v_sound, v_single FROM s;
+  PERFORM billing_require(v_sound, 'debits that the policy does not allow');
+  IF v_single IS NOT NULL THEN
+    PERFORM billing_debit_each(v_single, p_accounts, p_entries, p_amounts, p_metrics, p_source_type, p_sources, p_actors,
+      p_keys, p_requests, p_metadata, p_now);
+    IF p_accounts <@ v_single THEN
+      RETURN;
+    END IF;
+  END IF;
+  WITH d AS MATERIALIZED (
+    SELECT u.*, (sum(u.amount) OVER w)::bigint AS upto, row_number() OVER w AS nth
+    FROM unnest(p_accounts, p_entries, p_amounts, p_sources, p_actors, p_keys, p_requests, p_metadata) WITH ORDINALITY
+      AS u(account, entry, amount, source, actor, key, request, metadata, n)
+    WHERE v_single IS NULL OR u.account <> ALL (v_single)
+    WINDOW w AS (PARTITION BY u.account ORDER BY u.n)
+  ), t AS MATERIALIZED (
+    SELECT a.customer_id AS account, a.environment_id, a.balance_mc, a.reserved_mc, a.sequence, s.total, s.entries,
+      billing_account_now(a, p_now) AS at
+    FROM (SELECT d.account, sum(d.amount)::bigint AS total, count(*) AS entries FROM d GROUP BY d.account) s
+    JOIN billing_credit_account a ON a.customer_id = s.account
+  ), f AS MATERIALIZED (
+    -- Eight blocks are nearly always enough; adding up all of an account with a thousand would cost a thousand times more.
+    SELECT t.account, t.total, b.block, (sum(b.free) OVER w - b.free)::bigint AS lo, (sum(b.free) OVER w)::bigint AS hi,
+      sum(b.free) OVER (PARTITION BY t.account) >= t.total AS suffices
+    FROM t CROSS JOIN LATERAL (SELECT * FROM billing_blocks_burning(t.account, t.at) LIMIT 8) b
+    WINDOW w AS (PARTITION BY t.account ORDER BY b.place)
+  ), r AS MATERIALIZED (
+    SELECT f.account, f.block, f.lo, least(f.hi, f.total) AS hi FROM f WHERE f.suffices AND f.lo < f.total
+    UNION ALL
+    SELECT t.account, p.block, p.lo, p.hi FROM t CROSS JOIN LATERAL billing_debit_ranges(t.account, t.total, t.at) p
+    WHERE NOT EXISTS (SELECT FROM f WHERE f.account = t.account AND f.suffices)
+  ), e AS (
+    SELECT d.n, array_agg(r.block ORDER BY r.lo) AS blocks,
+      array_agg(greatest(r.lo, d.upto - d.amount) - least(r.hi, d.upto) ORDER BY r.lo) AS amounts
+    FROM d JOIN r ON r.account = d.account AND r.hi > d.upto - d.amount AND r.lo < d.upto GROUP BY d.n
+  ), entries AS (
+    INSERT INTO billing_ledger_entry (
+      id, environment_id, account_id, sequence, kind, amount_mc, block_ids, block_amounts, balance_after_mc,
+      effective_after_mc, source_type, source_id, actor, reason, idempotency_key, request_id, metadata, occurred_at)
+    SELECT d.entry, t.environment_id, d.account, t.sequence + d.nth, 'debit', -d.amount, e.blocks, e.amounts,
+      t.balance_mc - d.upto, t.balance_mc - d.upto - t.reserved_mc, p_source_type, d.source, d.actor, '', d.key,
+      coalesce(d.request, ''), d.metadata, t.at
+    FROM d JOIN t ON t.account = d.account JOIN e ON e.n = d.n ORDER BY d.n
+  ), blocks AS (
+    UPDATE billing_credit_block b
+      SET remaining_mc = b.remaining_mc - (r.hi - r.lo),
+          state = CASE WHEN b.remaining_mc = r.hi - r.lo THEN 'spent' ELSE b.state END
+      FROM r WHERE b.id = r.block
+  )
+  UPDATE billing_credit_account a SET
+    balance_mc = a.balance_mc - t.total, sequence = a.sequence + t.entries, version = a.version + t.entries,
+    last_entry_at = t.at,
+    overdraft_mc = a.overdraft_mc + coalesce(
+      (SELECT r.hi - r.lo FROM r WHERE r.account = t.account AND r.block IS NULL), 0)
+  FROM t WHERE a.customer_id = t.account;
+END $$;
+
+-- The debits of `p_only` among many, one by one.
+CREATE OR REPLACE FUNCTION billing_debit_each(
+  p_only uuid[], p_accounts uuid[], p_entries uuid[], p_amounts bigint[], p_metrics text[], p_source_type text,
+  p_sources uuid[], p_actors text[], p_keys text[], p_requests text[], p_metadata jsonb[], p_now timestamptz
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  a billing_credit_account;
+  d record;
+  v_policy text;
+  v_limit bigint;
+  v_plan record;
+BEGIN
+  FOR d IN
+    SELECT * FROM unnest(p_accounts, p_entries, p_amounts, p_metrics, p_sources, p_actors, p_keys, p_requests, p_metadata)
+      WITH ORDINALITY AS u(account, entry, amount, metric, source, actor, key, request, metadata, n)
+    WHERE u.account = ANY (p_only) ORDER BY u.account, u.n
+  LOOP
+    IF a.customer_id IS DISTINCT FROM d.account THEN
+      SELECT * INTO a FROM billing_credit_account WHERE customer_id = d.account;
+      SELECT overage_policy, overage_limit_mc INTO v_policy, v_limit FROM customers_customer WHERE id = d.account;
+    END IF;
+    SELECT * INTO v_plan FROM billing_blocks_plan(d.account, d.amount, d.metric, billing_account_now(a, p_now));
+    PERFORM billing_require(billing_debit_allowed(v_policy, v_limit, a.balance_mc - a.reserved_mc, d.amount,
+      v_plan.missing), 'debits that the policy does not allow');
+    a := billing_debit_book(a, d.entry, 'debit', d.amount, v_plan.blocks, v_plan.amounts, v_plan.missing, v_policy,
+      ROW(p_source_type, d.source, d.actor, '', d.key, d.request, d.metadata)::billing_cause, billing_account_now(a, p_now));
+    a := billing_account_store(a, a.last_entry_at);
+  END LOOP;
+END $$;

@@ -1,0 +1,266 @@
+"""Record many usage events in one transaction, as if sent one by one in that order, in two or three round trips.
+
+    open   find the customers, lock their accounts in the order of their ids, read where they stand
+    decide in Python, event by event, by the pricing engine that also prices single events
+    store  events, entries, blocks, accounts, counters: set-based
+
+Everything the decision rests on is read under the locks, so nothing can have moved when it is stored.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import psycopg
+from django.db import transaction
+
+from billing.services.catch_up import catch_up_run
+from customers.errors import DomainError, Unavailable
+from customers.kernel.caller import Caller
+from customers.kernel.database import call_function
+from customers.kernel.ids import uuid7
+from customers.kernel.memory import ConfigMoved, forget_environment
+from metering.selectors.config import EnvironmentConfig, config_get
+from metering.services.usage import UsageInput, UsageRecorded
+from metering.services.usage_decisions import Account, Counter, CounterKey, Decisions, Earlier, Reference
+
+_log = logging.getLogger(__name__)
+
+#: How often a batch is opened anew: for customers to make, for keys taken meanwhile, for deadlocks.
+_ATTEMPTS: Final = 8
+#: How often work that is due first is done before the events of that customer are refused.
+_CATCH_UPS: Final = 3
+_TURNS: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageWish:
+    """An event and who asks for it."""
+
+    caller: Caller
+    usage: UsageInput
+
+
+#: What became of a wish: the event, or why there is none.
+Outcome = UsageRecorded | Exception
+
+
+def usages_record(*, environment_id: UUID, wishes: Sequence[UsageWish], now: datetime) -> list[Outcome]:
+    """Record `wishes` as if sent one by one in this order; a refused one never refuses another. Durable on return.
+
+    Outcomes are in the order of the wishes: a refusal is a DomainError; what the database cannot store, its error.
+    Raises ConfigMoved when this process's catalogue is old: then nothing was recorded.
+    """
+    if not wishes:
+        return []
+    try:
+        return _recorded(environment_id, wishes, now)
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        # One of them holds something that cannot be stored: each alone then, so that it spoils nothing but itself.
+        if len(wishes) == 1:
+            return [error]
+        return [_alone(environment_id, wish, now) for wish in wishes]
+
+
+def _alone(environment_id: UUID, wish: UsageWish, now: datetime) -> Outcome:
+    # Others of this batch may be recorded by now, so the batch cannot be sent again for a new catalogue.
+    for _ in range(_TURNS):
+        try:
+            return usages_record(environment_id=environment_id, wishes=[wish], now=now)[0]
+        except ConfigMoved:
+            forget_environment(environment_id)
+    return Unavailable("The configuration keeps changing. Try again.", retry_after_seconds=1)
+
+
+class _Again(Exception):
+    """Undo what was locked and made, and open again."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What earlier attempts found must be done first."""
+
+    make: set[Reference] = field(default_factory=set)
+    due: set[UUID] = field(default_factory=set)
+    caught_up: dict[UUID, int] = field(default_factory=dict)
+    given_up: set[UUID] = field(default_factory=set)
+
+
+def _recorded(environment_id: UUID, wishes: Sequence[UsageWish], now: datetime) -> list[Outcome]:
+    progress = _Progress()
+    for _ in range(_ATTEMPTS):
+        try:
+            with transaction.atomic():
+                return _attempt(environment_id, wishes, progress, now)
+        except _Again:
+            _catch_up(environment_id, progress, now)
+        except psycopg.errors.DeadlockDetected:
+            _log.warning("a batch of usage met a deadlock and is tried again")
+    raise Unavailable("The accounts are busy. Try again.", retry_after_seconds=1)
+
+
+def _attempt(
+    environment_id: UUID, wishes: Sequence[UsageWish], progress: _Progress, now: datetime
+) -> list[Outcome]:
+    config = config_get(environment_id)
+    decisions = _open(config, wishes, progress, now)
+    progress.due = {each.customer_id for each in decisions.due() if each.customer_id} - progress.given_up
+    if progress.due:
+        raise _Again
+    decisions.quote(wish.usage for wish in wishes)
+    _read_counters(environment_id, decisions.counters, now)
+    outcomes: list[Outcome] = [decisions.decide(wish.caller, wish.usage) for wish in wishes]
+    if decisions.to_make:
+        progress.make |= decisions.to_make
+        raise _Again
+    if decisions.rows:
+        _store(environment_id, decisions, now)
+    return outcomes
+
+
+def _catch_up(environment_id: UUID, progress: _Progress, now: datetime) -> None:
+    for customer_id in sorted(progress.due):
+        times = progress.caught_up[customer_id] = progress.caught_up.get(customer_id, 0) + 1
+        try:
+            catch_up_run(environment_id=environment_id, customer_id=customer_id, now=now)
+        except Exception:
+            _log.exception("work that is due first failed", extra={"customer_id": str(customer_id)})
+            times = _CATCH_UPS
+        if times >= _CATCH_UPS:
+            progress.given_up.add(customer_id)
+    progress.due = set()
+
+
+class _Opened(msgspec.Struct, array_like=True):
+    customer_id: UUID
+    is_new: bool
+    plan_variant_id: UUID | None
+    effective_mc: int
+    policy: str
+    overage_limit_mc: int | None
+    suspended: str | None
+    is_due: bool
+    burnable: list[tuple[int, list[str] | None]] | None
+
+
+class _Earlier(msgspec.Struct, array_like=True):
+    key: str
+    event_id: UUID
+    cost_mc: int
+    customer_id: UUID
+    fingerprint: bytes
+
+
+_opened_of: Final = msgspec.json.Decoder(list[_Opened | None]).decode
+_earlier_of: Final = msgspec.json.Decoder(list[_Earlier]).decode
+_counters_of: Final = msgspec.json.Decoder(list[tuple[Any, int]], float_hook=str).decode
+_json: Final = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def _open(
+    config: EnvironmentConfig, wishes: Sequence[UsageWish], progress: _Progress, now: datetime
+) -> Decisions:
+    references = list(dict.fromkeys((wish.usage.by, wish.usage.reference) for wish in wishes))
+    answer = call_function(
+        "metering_usage_open_v1",
+        environment=config.environment_id,
+        config_version=config.version,
+        bys=[by for by, _ in references],
+        references=[reference for _, reference in references],
+        new_customers=[uuid7() if reference in progress.make else None for reference in references],
+        keys=list({wish.usage.key for wish in wishes}),
+        now=now,
+    )
+    if answer.status == "stale-config":
+        raise ConfigMoved
+    return Decisions(
+        config=config,
+        accounts=_accounts(references, _opened_of(answer.accounts)),
+        recorded=_earlier(answer.recorded),
+        given_up=frozenset(progress.given_up),
+        now=now,
+    )
+
+
+def _accounts(references: Sequence[Reference], opened: Iterable[_Opened | None]) -> dict[Reference, Account]:
+    """By reference; two references to one customer share their account."""
+    by_customer: dict[UUID, Account] = {}
+    accounts: dict[Reference, Account] = {}
+    for reference, row in zip(references, opened, strict=True):
+        if row is None:
+            accounts[reference] = Account()
+            continue
+        account = by_customer.get(row.customer_id)
+        if account is None:
+            account = by_customer[row.customer_id] = _account(row)
+        accounts[reference] = account
+    return accounts
+
+
+def _account(row: _Opened) -> Account:
+    return Account(
+        customer_id=row.customer_id,
+        is_born=not row.is_new,
+        plan_variant_id=row.plan_variant_id,
+        effective_mc=row.effective_mc,
+        policy=row.policy,
+        overage_limit_mc=row.overage_limit_mc,
+        suspended=row.suspended,
+        is_due=row.is_due,
+        burnable=None if row.burnable is None else [list(block) for block in row.burnable],
+    )
+
+
+def _earlier(recorded: str | None) -> dict[str, Earlier]:
+    if recorded is None:
+        return {}
+    return {
+        row.key: Earlier(row.event_id, row.cost_mc, row.customer_id, row.fingerprint)
+        for row in _earlier_of(recorded)
+    }
+
+
+def _read_counters(environment_id: UUID, counters: dict[CounterKey, Counter], now: datetime) -> None:
+    wanted = list(counters)
+    if not wanted:
+        return
+    answer = call_function(
+        "metering_counters_read_v1",
+        environment=environment_id,
+        customers=[key.customer_id for key in wanted],
+        metrics=[key.metric_id for key in wanted],
+        rules=[counters[key].rule_id for key in wanted],
+        dimensions=[key.dimension for key in wanted],
+        values=[key.value for key in wanted],
+        now=now,
+    )
+    for key, (units, charged_mc) in zip(wanted, _counters_of(answer.counters), strict=True):
+        counters[key].read(units, charged_mc)
+
+
+def _store(environment_id: UUID, decisions: Decisions, now: datetime) -> None:
+    counters = decisions.counter_rows()
+    answer = call_function(
+        "metering_usage_store_v1",
+        environment=environment_id,
+        events=_json(decisions.rows).decode(),
+        counters=_json(counters).decode() if counters else None,
+        now=now,
+    )
+    if answer.status == "key-taken":
+        raise _Again
+
+
+def outcome_refusal(outcome: Outcome) -> DomainError | None:
+    """The refusal an outcome is, or None; errors of the database are nobody's refusal and are raised."""
+    if isinstance(outcome, UsageRecorded):
+        return None
+    if isinstance(outcome, DomainError):
+        return outcome
+    raise outcome
