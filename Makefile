@@ -1,6 +1,6 @@
 # Everything one does with Purser from a checkout. `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run test check format seed lock clean setup
+.PHONY: help run test bench check format seed lock clean setup
 
 PY := .venv/bin/python
 ARGS ?=
@@ -17,6 +17,10 @@ run: ## Start everything: PostgreSQL, Valkey, web, worker, beat; Ctrl-C stops it
 test: ## Run the tests on throw-away servers (ARGS="-k holds -x" goes to pytest)
 	@sh deploy/local/setup.sh dev
 	@$(PY) -m pytest $(ARGS)
+
+bench: ## Measure the hot path against its yardsticks (ARGS="usage --rounds 5", see docs/performance.md)
+	@sh deploy/local/setup.sh dev
+	@$(PY) -m benchmarks $(ARGS)
 
 check: ## Lint, format, types, imports, migrations, OpenAPI
 	@sh deploy/local/setup.sh dev

@@ -1,0 +1,182 @@
+"""What is measured, against what, and what is aimed for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from benchmarks import requests
+from benchmarks.http import http
+from benchmarks.instance import Instance
+from benchmarks.pgbench import pgbench, usage_script
+from benchmarks.requests import Request
+from benchmarks.rounds import Alternative
+from benchmarks.workers import workers
+from config.local.throwaway import clean_environment
+
+Figures = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How long and with how much at a time."""
+
+    seconds: float = 4.0
+    connections: int = 16
+    calls: int = 1500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """A ratio between two alternatives, and the bound it should keep."""
+
+    name: str
+    of: Callable[[Figures], float]
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def is_met(self, ratio: float) -> bool:
+        return (self.at_least is None or ratio >= self.at_least) and (
+            self.at_most is None or ratio <= self.at_most
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Alternatives that are measured in turns, and what is wanted of their ratios."""
+
+    title: str
+    open: Callable[[Instance, Options], AbstractContextManager[Mapping[str, Alternative]]]
+    aims: tuple[Aim, ...]
+
+
+def rate(of: str, to: str) -> Callable[[Figures], float]:
+    return lambda figures: figures[of]["per_second"] / figures[to]["per_second"]
+
+
+def cpu(of: str, to: str) -> Callable[[Figures], float]:
+    """All processor time of an operation, the server's and PostgreSQL's."""
+    return lambda figures: _cpu(figures[of]) / _cpu(figures[to])
+
+
+def p50(of: str, to: str) -> Callable[[Figures], float]:
+    return lambda figures: figures[of]["p50_ms"] / figures[to]["p50_ms"]
+
+
+def p99(of: str, to: str) -> Callable[[Figures], float]:
+    return lambda figures: figures[of]["p99_ms"] / figures[to]["p99_ms"]
+
+
+def _cpu(figures: Mapping[str, float]) -> float:
+    return figures.get("server_us", 0.0) + figures.get("postgres_us", 0.0)
+
+
+@contextmanager
+def usage(
+    instance: Instance, options: Options, *, customers: int = requests.ACCOUNTS
+) -> Iterator[Mapping[str, Alternative]]:
+    ours = requests.usage(secret=instance.facts["secret"], customers=customers)
+    naive = requests.usage(secret=instance.naive_secret, customers=customers)
+    script = usage_script(instance=instance, customers=customers)
+    yield {
+        "purser": _http(instance, options, "purser", ours),
+        "empty view": _http(instance, options, "empty", requests.empty()),
+        "pgbench": partial(
+            pgbench, instance=instance, script=script, clients=options.connections, seconds=options.seconds
+        ),
+        "naive": _http(instance, options, "naive", naive),
+    }
+
+
+@contextmanager
+def entitlement(instance: Instance, options: Options) -> Iterator[Mapping[str, Alternative]]:
+    yield {
+        "purser": _http(instance, options, "purser", requests.entitlement(secret=instance.facts["secret"])),
+        "empty view": _http(instance, options, "empty", requests.empty()),
+        "naive": _http(instance, options, "naive", requests.entitlement(secret=instance.naive_secret)),
+    }
+
+
+@contextmanager
+def balance(instance: Instance, options: Options) -> Iterator[Mapping[str, Alternative]]:
+    yield {
+        "purser": _http(instance, options, "purser", requests.balance(secret=instance.facts["secret"])),
+        "empty view": _http(instance, options, "empty", requests.empty()),
+        "naive": _http(instance, options, "naive", requests.balance(secret=instance.naive_secret)),
+    }
+
+
+@contextmanager
+def in_process(instance: Instance, options: Options) -> Iterator[Mapping[str, Alternative]]:
+    secret = instance.facts["secret"]
+    wanted = {
+        "entitlement": ("config.wsgi", requests.entitlement(secret=secret), instance.environment),
+        "balance": ("config.wsgi", requests.balance(secret=secret), instance.environment),
+        "usage": ("config.wsgi", requests.usage(secret=secret), instance.environment),
+        "empty view": ("benchmarks.empty.wsgi", requests.empty(), clean_environment()),
+    }
+    with workers(wanted) as made:
+        for worker in made.values():
+            worker.sample(calls=options.calls // 3)
+        yield {name: partial(worker.sample, calls=options.calls) for name, worker in made.items()}
+
+
+def _http(instance: Instance, options: Options, server: str, request: Request) -> Alternative:
+    return partial(
+        http,
+        instance=instance,
+        server=server,
+        request=request,
+        connections=options.connections,
+        seconds=options.seconds,
+    )
+
+
+CASES: Final[Mapping[str, Case]] = {
+    "usage": Case(
+        title="POST /v1/usage, 10,000 accounts",
+        open=usage,
+        aims=(
+            Aim(name="requests per second to naive", of=rate("purser", "naive"), at_least=8),
+            Aim(name="requests per second to pgbench", of=rate("purser", "pgbench"), at_least=0.40),
+            Aim(name="CPU per request to an empty view", of=cpu("purser", "empty view"), at_most=4.5),
+        ),
+    ),
+    "usage-hot": Case(
+        title="POST /v1/usage, one hot account",
+        open=partial(usage, customers=1),
+        aims=(
+            Aim(name="requests per second to naive", of=rate("purser", "naive"), at_least=8),
+            Aim(name="requests per second to pgbench", of=rate("purser", "pgbench"), at_least=0.40),
+        ),
+    ),
+    "entitlement": Case(
+        title="GET …/entitlements/{metric_key}",
+        open=entitlement,
+        aims=(
+            Aim(name="requests per second to an empty view", of=rate("purser", "empty view"), at_least=0.5),
+            Aim(name="p99 to an empty view", of=p99("purser", "empty view")),
+            Aim(name="requests per second to naive", of=rate("purser", "naive")),
+        ),
+    ),
+    "balance": Case(
+        title="GET …/credits",
+        open=balance,
+        aims=(
+            Aim(name="requests per second to an empty view", of=rate("purser", "empty view")),
+            Aim(name="requests per second to naive", of=rate("purser", "naive")),
+        ),
+    ),
+    "in-process": Case(
+        title="One call after the other inside the process, no server",
+        open=in_process,
+        aims=(
+            Aim(name="entitlement p50 to an empty view", of=p50("entitlement", "empty view"), at_most=4.5),
+            Aim(name="balance p50 to an empty view", of=p50("balance", "empty view")),
+            Aim(name="usage p50 to an empty view", of=p50("usage", "empty view")),
+        ),
+    ),
+}

@@ -1,0 +1,7 @@
+import os
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.empty.settings"
+
+from django.core.wsgi import get_wsgi_application  # it reads the settings
+
+application = get_wsgi_application()
