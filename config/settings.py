@@ -94,9 +94,11 @@ _DATABASE_VARIABLE = (
 )
 DATABASES = {"default": env.db_url(_DATABASE_VARIABLE, default="postgres:///purser")}
 DATABASES["default"].update(CONN_MAX_AGE=env.int("CONN_MAX_AGE", default=600), CONN_HEALTH_CHECKS=True)
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
-    "options", f"-c role=purser_{DATABASE_ROLE} -c timezone=UTC"
-)
+_DATABASE_OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
+_DATABASE_OPTIONS.setdefault("options", f"-c role=purser_{DATABASE_ROLE} -c timezone=UTC")
+# Django's default forbids prepared statements. Like this they are for those who ask (customers/kernel/database.py), and
+# no statement is prepared only because it came often.
+_DATABASE_OPTIONS.setdefault("prepare_threshold", 1_000_000_000)
 
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL)

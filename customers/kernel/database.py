@@ -6,15 +6,17 @@ sees none. SQL functions that take the environment as an argument do not need it
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import local
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from django.db import connection
-from psycopg.rows import namedtuple_row, tuple_row
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int8
 
@@ -26,6 +28,11 @@ _SET: Final = "SELECT set_config('purser.environment_id', $1, false)"
 def environment_use(environment_id: UUID | None) -> None:
     """From now on this connection sees the rows of one environment (or, with None, of no environment)."""
     call_one(_SET, [str(environment_id) if environment_id else ""])
+
+
+def connection_tidy() -> None:
+    """What Django does at its signals around a request: a connection that broke, or is over its age, is closed."""
+    connections[DEFAULT_DB_ALIAS].close_if_unusable_or_obsolete()
 
 
 def environment_clear() -> None:
@@ -80,13 +87,24 @@ def call_function(name: str, **arguments: Any) -> Any:
 def call_table(name: str, **arguments: Any) -> list[Any]:
     """Like `call_function`, with all rows."""
     sql = _call_sql(name, tuple(arguments))
-    return _execute(sql, [_parameter(value) for value in arguments.values()], namedtuple_row)
+    rows = _execute(sql, [_parameter(value) for value in arguments.values()])
+    return list(map((_row_classes.get(sql) or _row_class(sql))._make, rows))
 
 
 @lru_cache(maxsize=256)
 def _call_sql(name: str, arguments: tuple[str, ...]) -> str:
     listed = ", ".join(f"p_{argument} => ${index}" for index, argument in enumerate(arguments, start=1))
     return f"SELECT * FROM {name}({listed})"  # noqa: S608 - names come from our own code
+
+
+#: A function's columns stay as they are: with others its name has another version.
+_row_classes: Final[dict[str, Any]] = {}
+
+
+def _row_class(sql: str) -> Any:
+    """The class for the rows of the statement that was just executed."""
+    columns = [column.name for column in _kept.cursor.description]
+    return _row_classes.setdefault(sql, namedtuple("Row", columns))
 
 
 def _parameter(value: Any) -> Any:
@@ -100,26 +118,39 @@ def call_all(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     return _execute(sql, parameters)
 
 
-def _execute(sql: str, parameters: Sequence[Any], row_factory: Any = tuple_row) -> list[Any]:
+def _execute(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    # Asked once: each look at Django's `connection` finds this thread's connection anew.
+    wrapper = connections[DEFAULT_DB_ALIAS]
     try:
-        return _execute_once(sql, parameters, row_factory)
+        return _execute_once(sql, parameters, wrapper)
     except psycopg.OperationalError:
-        if connection.in_atomic_block or not _connection_is_lost():
+        if wrapper.in_atomic_block or not _connection_is_lost(wrapper):
             raise
-        connection.close()
-        return _execute_once(sql, parameters, row_factory)
+        wrapper.close()
+        return _execute_once(sql, parameters, wrapper)
 
 
-def _execute_once(sql: str, parameters: Sequence[Any], row_factory: Any) -> list[Any]:
-    connection.ensure_connection()
-    raw: psycopg.Connection[Any] = connection.connection
-    with psycopg.RawCursor(raw, row_factory=row_factory) as cursor:
-        cursor.execute(sql, parameters, prepare=True)
-        return cursor.fetchall() if cursor.description else []
+def _execute_once(sql: str, parameters: Sequence[Any], wrapper: BaseDatabaseWrapper) -> list[tuple[Any, ...]]:
+    wrapper.ensure_connection()
+    cursor = _cursor_of(wrapper.connection)
+    cursor.execute(sql, parameters, prepare=True)
+    result = cursor.pgresult
+    return cursor.fetchall() if result is not None and result.nfields else []
 
 
-def _connection_is_lost() -> bool:
-    return connection.connection is None or bool(connection.connection.closed)
+_kept: Final = local()
+
+
+def _cursor_of(raw: psycopg.Connection[Any]) -> psycopg.RawCursor[Any]:
+    """This thread's cursor, kept as long as its connection: making one costs as much as a small query."""
+    cursor: psycopg.RawCursor[Any] | None = getattr(_kept, "cursor", None)
+    if cursor is None or cursor.connection is not raw:
+        cursor = _kept.cursor = psycopg.RawCursor(raw)
+    return cursor
+
+
+def _connection_is_lost(wrapper: BaseDatabaseWrapper) -> bool:
+    return wrapper.connection is None or bool(wrapper.connection.closed)
 
 
 def _transaction_has_failed() -> bool:
