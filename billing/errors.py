@@ -69,3 +69,52 @@ class CatchUpFailed(DomainError):
     """Work that is due before this call could not be done at the moment. Retrying with the same key is safe."""
 
     code, status, title = "due-work-failed", 503, "Work that is due first could not be done"
+
+
+class TopupPackageNotFound(NotFound):
+    """There is no topup package with this id in the environment of the API key."""
+
+    code, title = "topup-package-not-found", "There is no such topup package"
+
+
+class TopupPackageUnknown(DomainError):
+    """The body names a topup package that does not exist in this environment."""
+
+    code, status, title = "topup-package-not-found", 422, "There is no such topup package"
+
+
+class TopupPackageInactive(DomainError):
+    """The topup package is not sold any more: `active` is false."""
+
+    code, status, title = "topup-package-inactive", 422, "The topup package is inactive"
+
+
+class TopupPackageInUse(Conflict):
+    """Customers' auto-topups ask for this package. Point them at another one before setting `active` to false."""
+
+    code, title = "topup-package-in-use", "The topup package is in use"
+
+
+class PaymentUsedBefore(Conflict):
+    """This `external_payment_id` has topped up before, for another customer or with other credits; `existing_id` in the
+    problem names that topup. One payment tops up once, for ever."""
+
+    code, title = "payment-used-before", "The payment has topped up before"
+
+
+class TopupRequestUnknown(DomainError):
+    """The body names a topup request that this customer never had."""
+
+    code, status, title = "topup-request-not-found", 422, "There is no such topup request"
+
+
+class AutoTopupNotFound(NotFound):
+    """No auto-topup is set for this customer. Set one with PUT."""
+
+    code, title = "auto-topup-not-found", "There is no auto-topup"
+
+
+class EventNotDebited(DomainError):
+    """The usage event cost nothing or does not exist for this customer, so there is nothing to give back."""
+
+    code, status, title = "event-not-debited", 422, "The event was not debited"

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from billing.models import CreditAccount, CreditBlock
+from billing.models import CreditAccount, CreditBlock, Topup
 from customers.events import event_type
 from customers.kernel.caller import Caller
 from customers.kernel.ids import typeid
@@ -66,6 +66,61 @@ event_type(
         "effective_balance": 99000,
     },
 )
+event_type(
+    "topup.granted",
+    "Credits that were bought arrived. `credit.granted` tells of the same credits.",
+    {
+        "topup_id": "top_01k7x3s9c5ef6v8b2n4m6q8r0t",
+        "block_id": _BLOCK,
+        "ledger_entry_id": _ENTRY,
+        "credits": 100000,
+        "bonus_credits": 0,
+        "price_paid": 1000,
+        "currency": "usd",
+        "package_id": None,
+        "external_payment_id": "pi_123",
+        "topup_request_id": None,
+        **_BALANCES,
+    },
+)
+event_type(
+    "topup.requested",
+    "The effective balance fell to the auto-topup's threshold: charge the customer, then grant a topup that names the "
+    "request. Said once; nothing else is asked for while the request is open.",
+    {
+        "topup_request_id": "tpr_01k7x3s9c5ef6v8b2n4m6q8r0t",
+        "package_id": "pkg_01k7x3s9c5ef6v8b2n4m6q8r0t",
+        "credits": 100000,
+        "bonus_credits": 0,
+        "price": 1000,
+        "currency": "usd",
+        "threshold": 10000,
+        "balance": 9000,
+        "reserved_balance": 0,
+        "effective_balance": 9000,
+    },
+)
+
+
+def topup_granted(
+    *, caller: Caller, account: CreditAccount, topup: Topup, block_id: UUID, entry_id: UUID, now: datetime
+) -> None:
+    """`topup.granted`."""
+    request = topup.topup_request_id
+    data = {
+        "topup_id": topup.public_id,
+        "block_id": typeid("blk", block_id),
+        "ledger_entry_id": typeid("led", entry_id),
+        "credits": topup.credits_mc,
+        "bonus_credits": topup.bonus_credits_mc,
+        "price_paid": topup.price_paid_minor,
+        "currency": topup.currency,
+        "package_id": typeid("pkg", topup.package_id) if topup.package_id else None,
+        "external_payment_id": topup.external_payment_id,
+        "topup_request_id": typeid("tpr", request) if request else None,
+        **_balances(account),
+    }
+    event_emit(caller=caller, event="topup.granted", customer=account.customer_id, data=data, now=now)
 
 
 def credit_granted(

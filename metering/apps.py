@@ -5,6 +5,7 @@ from importlib import import_module
 from django.apps import AppConfig
 
 from billing.selectors.ledger_checks import check_register
+from billing.selectors.sources import debit_finder_register, explainer_register
 from metering.selectors.ledger_checks import CHECKS
 
 
@@ -16,3 +17,7 @@ class MeteringConfig(AppConfig):
         check_register(*CHECKS)
         # The webhook catalogue is whole before anybody reads it.
         import_module("metering.events")
+        sources = import_module("metering.selectors.ledger_sources")
+        explainer_register("event", sources.event_explained)
+        explainer_register("reservation", sources.reservation_explained)
+        debit_finder_register(sources.debit_of_usage)

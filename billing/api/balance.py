@@ -9,7 +9,7 @@ import msgspec
 from django.http import HttpRequest, HttpResponse
 
 from billing.api.blocks import block_document_from_row
-from billing.selectors.credits import Include, credits_read
+from billing.selectors.credits import Include, credits_as_of, credits_read
 from customers.api.hot import Operation, hot, respond
 from customers.api.requests import EdgeRequest
 from customers.errors import FieldError, ValidationFailed
@@ -45,37 +45,37 @@ class Balance(msgspec.Struct, omit_defaults=True):
     reserved_balance: int
     effective_balance: int
     lifetime_earned: int
-    version: int
     as_of: str
+    #: Raised by every change; only of the present.
+    version: int | msgspec.UnsetType = msgspec.UNSET
     blocks: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
 
 
 @hot(methods=("GET",), scope="credits:read", bucket="other")
 def credits_show(request: EdgeRequest, by: str, reference: str) -> HttpResponse:
     as_of = _as_of(request)
-    credits = credits_read(
+    read = credits_as_of if as_of < request.now else credits_read
+    credits = read(
         environment_id=request.key.environment_id,
         by=by,
         reference=reference,
         include=_include(request),
         now=as_of,
     )
-    return respond(
-        200,
-        Balance(
-            customer_id=credits.public_id,
-            external_customer_id=credits.external_id,
-            balance=credits.balance_mc,
-            reserved_balance=credits.reserved_mc,
-            effective_balance=credits.effective_mc,
-            lifetime_earned=credits.lifetime_earned_mc,
-            version=credits.version,
-            as_of=instant_text(as_of),
-            blocks=msgspec.UNSET
-            if credits.blocks is None
-            else [block_document_from_row(row) for row in credits.blocks],
-        ),
+    answer = Balance(
+        customer_id=credits.public_id,
+        external_customer_id=credits.external_id,
+        balance=credits.balance_mc,
+        reserved_balance=credits.reserved_mc,
+        effective_balance=credits.effective_mc,
+        lifetime_earned=credits.lifetime_earned_mc,
+        as_of=instant_text(as_of),
     )
+    if credits.version is not None:
+        answer.version = credits.version
+    if credits.blocks is not None:
+        answer.blocks = [block_document_from_row(row) for row in credits.blocks]
+    return respond(200, answer)
 
 
 def _include(request: HttpRequest) -> Include:
@@ -89,13 +89,9 @@ def _as_of(request: EdgeRequest) -> datetime:
     if text is None:
         return request.now
     instant = instant_parse(text)
-    if instant is None or instant < request.now:
+    if instant is None:
         raise ValidationFailed(
-            errors=[
-                FieldError(
-                    "as_of", "invalid", "Must be an instant such as 2026-04-03T09:01:00Z, not before now."
-                )
-            ]
+            errors=[FieldError("as_of", "invalid", "Must be an instant such as 2026-04-03T09:01:00Z.")]
         )
     return instant
 
@@ -116,7 +112,7 @@ _PARAMETERS: Final = (
     {
         "name": "as_of",
         "in": "query",
-        "description": "The balance at this instant, with what will have expired or started by then.",
+        "description": "The balance at this instant: as it was, or with what will have expired or started by then.",
         "schema": {"type": "string", "format": "date-time"},
     },
 )

@@ -1,13 +1,36 @@
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-from billing.api import balance, credits
+from billing.api import (
+    auto_topups,
+    balance,
+    conversions,
+    credits,
+    explain,
+    refunds,
+    topup_packages,
+    topups,
+)
 from customers.api.paths import customer_paths
 
 urlpatterns: list[URLPattern] = [
     *customer_paths("credits/grant", credits.CreditsGrant.as_view(), name="credits-grant"),
     *customer_paths("credits/adjust", credits.CreditsAdjust.as_view(), name="credits-adjust"),
+    *customer_paths("credits/refund", refunds.CreditsRefund.as_view(), name="credits-refund"),
+    *customer_paths(
+        "credits/explain/<str:ledger_entry_id>", explain.CreditsExplain.as_view(), name="credits-explain"
+    ),
+    *customer_paths("topups", topups.CustomerTopups.as_view(), name="topups"),
+    *customer_paths("auto-topup", auto_topups.CustomerAutoTopup.as_view(), name="auto-topup"),
+    path("v1/credits/convert", conversions.CreditsConvert.as_view(), name="credits-convert"),
+    path("v1/topup/grant", topups.TopupGrant.as_view(), name="topup-grant"),
+    path("v1/topup-packages", topup_packages.TopupPackages.as_view(), name="topup-packages"),
+    path(
+        "v1/topup-packages/<str:package_id>",
+        topup_packages.TopupPackageDetail.as_view(),
+        name="topup-package",
+    ),
     *customer_paths("credits/history", credits.CreditsHistory.as_view(), name="credits-history"),
     *customer_paths("credits", balance.credits_show, name="credits"),
 ]

@@ -58,14 +58,14 @@ END $$;
 -- A topup answers a request: whatever it brings, the next request may come. Called before its credits are booked, in the
 -- same transaction. False: there is no such request of this account; one that has ended already changes nothing.
 CREATE OR REPLACE FUNCTION billing_topup_request_fulfil_v1(
-  p_environment uuid, p_account uuid, p_request uuid, p_topup uuid, p_now timestamptz, OUT found boolean
+  p_environment uuid, p_account uuid, p_request uuid, p_topup uuid, p_now timestamptz, OUT is_known boolean
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
   a billing_credit_account := billing_account_lock(p_environment, p_account, p_now);
   v_state text;
 BEGIN
   SELECT state INTO v_state FROM billing_topup_request WHERE id = p_request AND account_id = p_account;
-  found := v_state IS NOT NULL;
+  is_known := v_state IS NOT NULL;
   IF v_state = 'open' THEN
     PERFORM billing_topup_request_end(a, 'fulfilled', p_topup, p_now);
     -- Not by billing_account_store, which would ask again before the credits are there.

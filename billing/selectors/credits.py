@@ -25,7 +25,8 @@ class Credits:
     balance_mc: int
     reserved_mc: int
     lifetime_earned_mc: int
-    version: int
+    #: None: of a past instant.
+    version: int | None
     blocks: list[dict[str, Any]] | None
 
     @property
@@ -48,6 +49,25 @@ def credits_read(
         include=include,
         now=now,
     )
+    return _credits(row, version=row.version)
+
+
+def credits_as_of(
+    *, environment_id: UUID, by: str, reference: str, include: Include = "none", now: datetime
+) -> Credits:
+    """The balance as it was at a past `now`, in one round trip. Raises CustomerNotFound."""
+    row = call_function(
+        "billing_credits_as_of_v1",
+        environment=environment_id,
+        by=by,
+        reference=reference,
+        include=include,
+        as_of=now,
+    )
+    return _credits(row, version=None)
+
+
+def _credits(row: Any, *, version: int | None) -> Credits:
     if row.customer is None:
         raise CustomerNotFound
     return Credits(
@@ -56,6 +76,6 @@ def credits_read(
         balance_mc=row.balance,
         reserved_mc=row.reserved,
         lifetime_earned_mc=row.lifetime_earned,
-        version=row.version,
+        version=version,
         blocks=None if row.blocks is None else _rows(row.blocks),
     )

@@ -20,7 +20,7 @@ from billing.errors import (
     NothingLeftToRefund,
 )
 from billing.events import credit_adjusted, credit_granted, credit_refunded
-from billing.models import CreditAccount, CreditBlock, LedgerEntry
+from billing.models import Conversion, CreditAccount, CreditBlock, LedgerEntry
 from billing.services.catch_up import caught_up
 from customers.errors import DomainError
 from customers.kernel.caller import Caller
@@ -191,6 +191,65 @@ def credits_refund(
             refunded_entry_id=entry_id,
             amount_mc=answer.refunded,
             reason=reason,
+            now=now,
+        )
+    return movement
+
+
+def credits_convert(
+    *,
+    caller: Caller,
+    customer: Customer,
+    price_mc: int,
+    credits_mc: int,
+    priority: int = 0,
+    expires_at: datetime | None = None,
+    metric_keys: Sequence[str] | None = None,
+    source: str = "plan_grant",
+    reason: str = "",
+    metadata: dict[str, Any] | None = None,
+    idempotency_key: str | None = None,
+    now: datetime,
+) -> Movement:
+    """Debit a price from credits that any metric may burn, and grant what it buys: both or neither, as one entry.
+
+    Raises InsufficientCredits, BlockWouldBeExpired, BalanceTooLarge.
+    """
+    block_id, conversion_id = uuid7(), uuid7()
+    cause = Cause(source_type="conversion", source_id=conversion_id, idempotency_key=idempotency_key)
+    with transaction.atomic():
+        answer = _moved(
+            "billing_credits_convert_v1",
+            caller=caller,
+            customer=customer,
+            now=now,
+            price=price_mc,
+            block=block_id,
+            credits=credits_mc,
+            priority=priority,
+            expires_at=expires_at,
+            metric_keys=list(metric_keys) if metric_keys else None,
+            source=source,
+            metadata=metadata or {},
+            **_because(caller, cause, reason),
+        )
+        block = CreditBlock.objects.get(id=block_id)
+        movement = _movement(customer, credits_mc - price_mc, answer.entry_id, block)
+        Conversion.objects.create(
+            id=conversion_id,
+            environment_id=caller.environment_id,
+            account_id=customer.id,
+            entry_id=answer.entry_id,
+            price_mc=price_mc,
+            credits_mc=credits_mc,
+            occurred_at=movement.account.last_entry_at or now,
+        )
+        credit_granted(
+            caller=caller,
+            account=movement.account,
+            block=block,
+            amount_mc=credits_mc,
+            entry_id=answer.entry_id,
             now=now,
         )
     return movement

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, wraps
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -40,6 +40,7 @@ def idempotent(
     family: str = "other",
     required: bool = False,
     again: str | None = None,
+    made: str | None = None,
     fingerprint: Callable[[ApiRequest], bytes | str] | None = None,
     secret: bool = False,
 ) -> Callable[[Handler], Handler]:
@@ -47,10 +48,11 @@ def idempotent(
 
     `family` keeps keys of different operations apart; `required` refuses calls without one. `fingerprint` says what was
     asked for, when that is not method, path and body. `again` names the view's method `(request, effect_id, **kwargs)`
-    that answers with the original object once the stored answer is gone. With `secret` a successful answer is never
-    stored, because it holds one; `again` answers from the start.
+    that answers with the original object once the stored answer is gone; `made` names `(request, key)`, which looks
+    for what the key made where that itself is stored, and so outlives even the record of the key. With `secret` a
+    successful answer is never stored, because it holds one; `again` answers from the start.
     """
-    plan = _Plan(family=family, again=again, secret=secret)
+    plan = _Plan(family=family, again=again, made=made, secret=secret)
 
     def decorate(handler: Handler) -> Handler:
         @wraps(handler)
@@ -100,6 +102,7 @@ class _NotStored(Exception):
 class _Plan:
     family: str
     again: str | None
+    made: str | None
     secret: bool
 
 
@@ -121,11 +124,21 @@ def _once(
                 fingerprint=fingerprint,
                 now=system_now(),
             )
+            if claim.claimed and plan.made is not None:
+                claim = _known_by_its_effect(claim, getattr(view, plan.made)(request, key))
             if not claim.claimed:
                 return _answer_again(plan, view, request, claim, kwargs)
             return _work(plan, work, request, claim)
     except _NotStored as outcome:
         return outcome.response
+
+
+def _known_by_its_effect(claim: Claim, effect_id: UUID | None) -> Claim:
+    """A key without a record that made something nevertheless: its record was lost, its effect was not."""
+    if effect_id is None:
+        return claim
+    answer_keep(record_id=claim.record_id, status=None, body=None, effect_id=effect_id)
+    return replace(claim, claimed=False, effect_id=effect_id)
 
 
 def _work(

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
 
 from billing.models import CreditAccount
-from customers.kernel.database import call_one
-from metering.engine.pricing import Breakdown, breakdown, definition_parse
+from metering.engine.pricing import Breakdown, breakdown
 from metering.models import UsageEvent
-
-# The rule's text, because its decimals must not pass through a float; and what the cycle had seen before the event.
-_DEFINITION: Final = "SELECT definition::text FROM metering_rule WHERE id = $1"
-_BEFORE: Final = """
-SELECT coalesce(sum(units), 0), coalesce(sum(cost_mc), 0)::bigint FROM metering_usage_event
-WHERE customer_id = $1 AND metric_id = $2 AND received_at >= $3 AND (received_at, id) < ($4, $5)
-  AND ($6 = '' OR metering_dimension_value(properties -> $6) = $7)
-"""
+from metering.selectors.rule_versions import RuleConfig, rule_pinned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """`is_exact`: the arithmetic comes to what was charged. It may not when plans have moved the cycle since."""
+    """`is_exact`: the arithmetic comes to what was charged, as it always should."""
 
+    rule: RuleConfig
     breakdown: Breakdown
     dimension: str
     value: str
@@ -35,25 +26,26 @@ class Explanation:
 
 
 def event_explain(event: UsageEvent) -> Explanation | None:
-    """The arithmetic behind an event's cost; None for an event that no rule priced."""
-    row = call_one(_DEFINITION, [event.rule_id]) if event.rule_id else None
-    if row is None:
+    """The arithmetic behind an event's cost; None for an event that no rule priced.
+
+    An event whose price depends on the cycle remembers where the cycle stood before it.
+    """
+    if event.rule_id is None:
         return None
-    pricing = definition_parse(json.loads(row[0]))
-    found = pricing.rate_of(event.properties)
+    rule = rule_pinned(environment_id=event.environment_id, rule_id=event.rule_id)
+    found = rule.pricing.rate_of(_exact(event.properties))
     if found is None:
         return None
     rate, value = found
-    dimension: str = getattr(pricing, "dimension", "")
-    began = _cycle_start(event) if rate.depends_on_cycle else None
-    units, charged = _before(event, began, dimension, value) if began else (Decimal(0), 0)
-    lines = breakdown(rate, units=event.units, cycle_units=units, charged_mc=charged)
+    units = event.cycle_units or Decimal(0)
+    lines = breakdown(rate, units=event.units, cycle_units=units, charged_mc=event.cycle_charged_mc or 0)
     return Explanation(
+        rule=rule,
         breakdown=lines,
-        dimension=dimension,
+        dimension=getattr(rule.pricing, "dimension", ""),
         value=value,
         cycle_units=units,
-        cycle_started_at=began,
+        cycle_started_at=_cycle_start(event) if rate.depends_on_cycle else None,
         is_exact=lines.cost_mc == event.cost_mc,
     )
 
@@ -67,8 +59,9 @@ def _cycle_start(event: UsageEvent) -> datetime:
     return event.received_at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def _before(event: UsageEvent, began: datetime, dimension: str, value: str) -> tuple[Decimal, int]:
-    row = call_one(
-        _BEFORE, [event.customer_id, event.metric_id, began, event.received_at, event.id, dimension, value]
-    )
-    return (row[0], row[1]) if row else (Decimal(0), 0)
+def _exact(properties: dict[str, object] | None) -> dict[str, object]:
+    """Stored numbers come back as floats that print as they were written; rates are looked up by that text."""
+    return {
+        name: Decimal(repr(value)) if isinstance(value, float) else value
+        for name, value in (properties or {}).items()
+    }

@@ -293,11 +293,12 @@ class _Commit:
     def run(self) -> Reserved:
         known = _known.get(self.reservation_id)
         price = self._guessed(known)
-        for _ in range(2):
-            answer = self._call(price)
-            if answer.status not in MOVED:
-                return self._committed(answer, known, price)
+        answer = self._call(price)
+        if answer.status in MOVED:
             price = self._priced(answer, standing_told(answer))
+            answer = self._call(price)
+        if answer.status not in MOVED:
+            return self._committed(answer, known, price)
         with transaction.atomic():
             for _ in range(_ATTEMPTS):
                 price = self._priced(answer, self._standing_locked(answer))
