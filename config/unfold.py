@@ -56,7 +56,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Purser",
     "SITE_SUBHEADER": "Credits and billing",
     "SITE_SYMBOL": "account_balance_wallet",
-    "SITE_URL": "/docs",
+    "SITE_URL": None,
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": _static("purser/favicon.svg")},
     ],

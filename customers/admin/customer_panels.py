@@ -51,6 +51,7 @@ class CustomerAction:
     slug: str
     label: str
     title: str
+    submit: str
     icon: str
     order: int
     permission: str

@@ -246,7 +246,7 @@ def _dialog(request: HttpRequest, customer: Customer, action: CustomerAction) ->
 
     return Dialog(
         title=action.title,
-        submit=action.label,
+        submit=action.submit,
         form=action.form,
         deed=deed,
         family=action.slug,
