@@ -25,6 +25,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("problems/<slug:code>", problem_pages.problem_page, name="problem"),
     path("v1/openapi.json", openapi_document, name="openapi"),
     path("admin/", admin.site.urls),
+    path("", include("subscriptions.api.urls")),
     path("", include("metering.api.urls")),
     path("", include("billing.api.urls")),
     path("", include("customers.api.urls")),

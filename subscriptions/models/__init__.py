@@ -1,0 +1,3 @@
+from subscriptions.models.wind_down import WindDown
+
+__all__ = ["WindDown"]
