@@ -17,6 +17,7 @@ from uuid import UUID
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int8
 
@@ -28,6 +29,22 @@ _SET: Final = "SELECT set_config('purser.environment_id', $1, false)"
 def environment_use(environment_id: UUID | None) -> None:
     """From now on this connection sees the rows of one environment (or, with None, of no environment)."""
     call_one(_SET, [str(environment_id) if environment_id else ""])
+    environment_remember(environment_id)
+
+
+def environment_remember(environment_id: UUID | None) -> None:
+    """This connection was just told what it sees; the one that takes its place when it breaks is told the same.
+
+    Django and `_execute` open another by themselves. Without its environment that one sees no rows, and the answer
+    would be "not found" where "here it is" or "try again" is true.
+    """
+    _kept.environment_id = environment_id
+
+
+def _environment_again(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    environment_id: UUID | None = getattr(_kept, "environment_id", None)
+    if environment_id is not None:
+        psycopg.RawCursor(connection.connection).execute(_SET, [str(environment_id)])
 
 
 def connection_tidy() -> None:
@@ -37,13 +54,16 @@ def connection_tidy() -> None:
 
 def environment_clear() -> None:
     """At the end of a request, a task, a command: this connection sees no environment, if it is open at all."""
-    if connection.connection is None:
+    environment_remember(None)
+    wrapper = connections[DEFAULT_DB_ALIAS]
+    if wrapper.connection is None:
         return
     try:
-        environment_use(None)
+        # Once: for this a broken one need not be replaced, and cannot be while the server is away.
+        _execute_once(_SET, [""], wrapper)
     except psycopg.Error:
         # Broken, or in a transaction that failed: a new one starts out with no environment.
-        connection.close()
+        wrapper.close()
 
 
 @contextmanager
@@ -54,6 +74,7 @@ def environment_scope(environment_id: UUID) -> Iterator[None]:
     try:
         yield
     finally:
+        environment_remember(before)
         # In a failed transaction nothing can be set, and its rollback undoes ours by itself.
         if not _transaction_has_failed():
             environment_use(before)
@@ -139,6 +160,7 @@ def _execute_once(sql: str, parameters: Sequence[Any], wrapper: BaseDatabaseWrap
 
 
 _kept: Final = local()
+connection_created.connect(_environment_again)
 
 
 def _cursor_of(raw: psycopg.Connection[Any]) -> psycopg.RawCursor[Any]:

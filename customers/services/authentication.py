@@ -16,7 +16,7 @@ from django.conf import settings
 
 from customers.errors import NotAuthenticated
 from customers.kernel.clock import elapsed_seconds
-from customers.kernel.database import call_one
+from customers.kernel.database import call_one, environment_remember
 from customers.kernel.ids import typeid
 from customers.kernel.memory import forget_environment, on_config_change
 
@@ -67,7 +67,10 @@ def key_authenticate(*, secret: str, now: datetime) -> KnownKey:
 def key_authenticate_afresh(*, secret: str, now: datetime, use_environment: bool) -> KnownKey:
     """The key of this secret, from the database; with `use_environment` its rows become visible at once."""
     statement = _FIND_AND_USE if use_environment else _FIND
-    return _usable(_read(statement, secret, secret_digest(secret), now), now)
+    key = _read(statement, secret, secret_digest(secret), now)
+    if use_environment:
+        environment_remember(key.environment_id)
+    return _usable(key, now)
 
 
 def secret_digest(secret: str) -> bytes:
