@@ -36,7 +36,8 @@ BEGIN
   RETURN a;
 END $$;
 
--- The account's own clock never goes backwards: two processes' clocks may differ by some milliseconds.
+-- The account's own clock never goes backwards: two processes' clocks may differ by some milliseconds. Entries move it,
+-- and so do beginnings and ends of holds, so that what was held when an entry was made can be told from their instants.
 CREATE OR REPLACE FUNCTION billing_account_now(a billing_credit_account, p_now timestamptz)
 RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$ SELECT greatest(p_now, a.last_entry_at) $$;
 

@@ -6,6 +6,7 @@ from celery import shared_task
 
 from billing.services.sealing import ledgers_seal
 from billing.services.sweeps import accounts_settle as sweep
+from billing.services.verification import environments_all, verification_run
 from customers.kernel.clock import system_now
 
 
@@ -17,3 +18,13 @@ def accounts_settle() -> int:
 @shared_task(name="billing.tasks.ledger_seal")
 def ledger_seal() -> int:
     return ledgers_seal(now=system_now())
+
+
+@shared_task(name="billing.tasks.ledgers_verify")
+def ledgers_verify() -> int:
+    """Verify every environment; the admin shows the last run of each. Returns how many faults there are."""
+    runs = [
+        verification_run(environment_id=environment_id, actor="system:beat", now=system_now())
+        for environment_id in environments_all()
+    ]
+    return sum(run.faults for run in runs)

@@ -24,6 +24,7 @@ GRACE: Final = timedelta(seconds=5)
 ANY: Final = None
 #: A metric no block is made for.
 NONE: Final = ""
+_ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 Part = tuple[UUID | None, int]
@@ -88,6 +89,8 @@ class Account:
     blocks: dict[UUID, Block] = field(default_factory=dict)
     holds: dict[UUID, Hold] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    #: When it last moved: processes' clocks differ, an account's own never goes back.
+    clock: datetime = _ALWAYS
 
     # --- What follows from the rest
 
@@ -125,7 +128,7 @@ class Account:
         return (hold for hold in self.holds.values() if hold.state == "active")
 
     def _now(self, now: datetime) -> datetime:
-        return max(now, self.entries[-1].at) if self.entries else now
+        return max(now, self.clock)
 
     # --- Time passes
 
@@ -143,6 +146,7 @@ class Account:
         for hold in sorted(self._open(), key=lambda hold: (hold.ends, hold.id)):
             if hold.ends + GRACE <= due:
                 hold.state = "expired"
+                self.clock = self._now(due)
                 self._bury(hold, hold.parts, due)
         for block in sorted(
             self.blocks.values(), key=lambda block: (block.ends or _NEVER, block.burn_place())
@@ -304,6 +308,7 @@ class Account:
         if not self._may(amount, missing):
             return "insufficient"
         unpinned: list[Part] = [(None, missing)] if missing else []
+        self.clock = now
         self.holds[hold] = Hold(id=hold, amount=amount, parts=[*parts, *unpinned], metric=metric, ends=ends)
         return "held"
 
@@ -318,7 +323,7 @@ class Account:
         more, missing = self._plan(amount - sum(part for _, part in used), held.metric, now)
         if not self._may_exceed(amount - held.amount, missing):
             return "insufficient"
-        held.state, held.committed = "committed", amount
+        held.state, held.committed, self.clock = "committed", amount, now
         if amount:
             self._book_debit("debit", hold, _merged([*used, *more]), missing, now)
         spent = dict(used)
@@ -330,8 +335,8 @@ class Account:
         held = self.holds[hold]
         if held.state != "active":
             return f"{held.state}-already"
-        held.state = "released"
-        self._bury(held, held.parts, self._now(now))
+        held.state, self.clock = "released", self._now(now)
+        self._bury(held, held.parts, self.clock)
         return "released"
 
     def extend(self, *, hold: UUID, ends: datetime, now: datetime) -> str:
@@ -367,7 +372,7 @@ class Account:
         self.entries[-1].refundable = [(home, -part) for home, part in self.entries[-1].parts]
 
     def _book(self, kind: str, cause: UUID, parts: list[Part], at: datetime) -> None:
-        at = self._now(at)
+        at = self.clock = self._now(at)
         for home, part in parts:
             if home is None:
                 self.overdraft -= part

@@ -95,12 +95,16 @@ CHECKS: Final = (
     Check(
         code="last-entry-dated-otherwise",
         about="account_id",
-        sentence="Account {account_id} last moved at {said}, but its last entry is dated {dated}.",
+        sentence="Account {account_id} says that it last moved at {said}; its last entry or hold did at {dated}.",
         sql="""
-            SELECT a.customer_id AS account_id, a.last_entry_at AS said, e.occurred_at AS dated
+            SELECT a.customer_id AS account_id, a.last_entry_at AS said,
+                   greatest(e.occurred_at, h.began, h.ended) AS dated
             FROM billing_credit_account a
             LEFT JOIN billing_ledger_entry e ON e.account_id = a.customer_id AND e.sequence = a.sequence
-            WHERE a.customer_id = ANY(%(accounts)s) AND a.last_entry_at IS DISTINCT FROM e.occurred_at
+            LEFT JOIN (SELECT account_id, max(created_at) AS began, max(ended_at) AS ended FROM billing_hold
+                       WHERE account_id = ANY(%(accounts)s) GROUP BY 1) h ON h.account_id = a.customer_id
+            WHERE a.customer_id = ANY(%(accounts)s)
+              AND a.last_entry_at IS DISTINCT FROM greatest(e.occurred_at, h.began, h.ended)
         """,
     ),
     Check(

@@ -182,31 +182,32 @@ CHECKS: Final = (
         code="effective-balance-implausible",
         about="led",
         sentence="Entry {led} says {effective} mc effective of {balance}, but then {least} to {most} mc were held.",
-        # Holds are not numbered with entries, and clocks of processes differ a little: near a hold's beginning and
-        # end either is believed. `least` is what was held for certain, `most` what may have been.
+        # Holds are not numbered with entries: of one that began or ended at an entry's very instant either is believed.
+        # `least` is what was held for certain, `most` what may have been; at one instant, ends of `least` (0) come
+        # before entries (1) and its beginnings (2) after them; `most` the other way round.
         sql="""
-            WITH holds AS (
-                SELECT account_id, amount_mc, created_at AS began, coalesce(ended_at, 'infinity') AS ended
-                FROM billing_hold WHERE account_id = ANY(%(accounts)s)
-            ), moments AS (
-                SELECT account_id, began + interval '10 seconds' AS at, amount_mc AS least, 0 AS most FROM holds
-                    WHERE ended - began > interval '20 seconds' OR ended = 'infinity'
+            WITH moments AS (
+                SELECT account_id, created_at AS at, 2 AS place, amount_mc AS least, 0 AS most FROM billing_hold
+                    WHERE account_id = ANY(%(accounts)s) AND created_at IS DISTINCT FROM ended_at
                 UNION ALL
-                SELECT account_id, ended - interval '10 seconds', -amount_mc, 0 FROM holds
-                    WHERE ended - began > interval '20 seconds' AND ended <> 'infinity'
+                SELECT account_id, ended_at, 0, -amount_mc, 0 FROM billing_hold
+                    WHERE account_id = ANY(%(accounts)s) AND created_at <> ended_at
                 UNION ALL
-                SELECT account_id, began - interval '10 seconds', 0, amount_mc FROM holds
+                SELECT account_id, created_at, 0, 0, amount_mc FROM billing_hold
+                    WHERE account_id = ANY(%(accounts)s)
                 UNION ALL
-                SELECT account_id, ended + interval '10 seconds', 0, -amount_mc FROM holds WHERE ended <> 'infinity'
+                SELECT account_id, ended_at, 2, 0, -amount_mc FROM billing_hold
+                    WHERE account_id = ANY(%(accounts)s) AND ended_at IS NOT NULL
             ), timeline AS (
-                SELECT account_id, at, NULL::uuid AS led, least, most, 0::bigint AS balance, 0::bigint AS effective
+                SELECT account_id, at, place, NULL::uuid AS led, least, most,
+                       0::bigint AS balance, 0::bigint AS effective
                 FROM moments
                 UNION ALL
-                SELECT account_id, occurred_at, id, 0, 0, balance_after_mc, effective_after_mc
+                SELECT account_id, occurred_at, 1, id, 0, 0, balance_after_mc, effective_after_mc
                 FROM billing_ledger_entry WHERE account_id = ANY(%(accounts)s)
             ), summed AS (
                 SELECT account_id, led, balance, effective, sum(least) OVER w AS least, sum(most) OVER w AS most
-                FROM timeline WINDOW w AS (PARTITION BY account_id ORDER BY at)
+                FROM timeline WINDOW w AS (PARTITION BY account_id ORDER BY at, place)
             )
             SELECT led, account_id, balance, effective, least, most FROM summed
             WHERE led IS NOT NULL AND balance - effective NOT BETWEEN least AND most

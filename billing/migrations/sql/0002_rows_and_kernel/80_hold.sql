@@ -39,6 +39,7 @@ BEGIN
     p_metric, 'active', p_expires_at, coalesce(p_metadata, '{}'), p_actor, p_key, coalesce(p_request, ''), v_now
   );
   a.reserved_mc := a.reserved_mc + p_amount;
+  a.last_entry_at := v_now;
   reserved := a.reserved_mc;
   a.next_change_at := least(a.next_change_at, p_expires_at + billing_hold_grace());
   PERFORM billing_account_store(a, v_now);
@@ -77,7 +78,8 @@ BEGIN
     WHERE account_id = a.customer_id AND state = 'active' AND expires_at <= p_due - billing_hold_grace()
     ORDER BY expires_at, id
   LOOP
-    UPDATE billing_hold SET state = 'expired', ended_at = p_due WHERE id = h.id;
+    a.last_entry_at := billing_account_now(a, p_due);
+    UPDATE billing_hold SET state = 'expired', ended_at = a.last_entry_at WHERE id = h.id;
     a.reserved_mc := a.reserved_mc - h.amount_mc;
     a := billing_hold_free(a, h.id, h.block_ids, h.block_amounts, p_due);
     PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, 'reservation.expired', jsonb_build_object(
@@ -146,6 +148,7 @@ BEGIN
     status := 'insufficient';
     RETURN;
   END IF;
+  a.last_entry_at := v_now;
   UPDATE billing_hold SET state = 'committed', ended_at = v_now, committed_mc = p_amount WHERE id = h.id;
   UPDATE billing_credit_block b SET held_mc = b.held_mc - t.amount
     FROM unnest(v_used, v_used_amounts) AS t(id, amount) WHERE b.id = t.id;
@@ -181,6 +184,7 @@ BEGIN
   SELECT * INTO h FROM billing_hold WHERE id = p_hold AND account_id = p_account;
   status := billing_hold_refusal(a, h, v_now);
   IF status IS NULL THEN
+    a.last_entry_at := v_now;
     UPDATE billing_hold SET state = 'released', ended_at = v_now WHERE id = h.id;
     a.reserved_mc := a.reserved_mc - h.amount_mc;
     a := billing_hold_free(a, h.id, h.block_ids, h.block_amounts, v_now);
