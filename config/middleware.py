@@ -126,7 +126,7 @@ class AdminEnvironmentMiddleware:
 def _chosen(text: str | None) -> Environment | None:
     environments = Environment.objects.select_related("tenant")
     chosen = environments.filter(id=UUID(text)).first() if text else None
-    return chosen or environments.order_by("tenant__created_at", "-kind").first()
+    return chosen or environments.order_by("tenant__created_at", "tenant_id", "-kind").first()
 
 
 class ContentSecurityPolicyMiddleware:

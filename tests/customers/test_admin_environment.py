@@ -41,7 +41,7 @@ def test_the_chosen_environment_is_seen(acme, operator):
 
 
 def test_without_a_choice_it_is_the_first_tenants_test(acme, operator):
-    first = Environment.objects.order_by("tenant__created_at").first()
+    first = Environment.objects.order_by("tenant__created_at", "tenant_id").first()
     assert first is not None
 
     seen = visit("/admin/", operator)
