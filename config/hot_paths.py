@@ -13,7 +13,7 @@ from django.http import HttpResponse
 
 from billing.api import balance
 from customers.api.hot import Operation
-from metering.api import entitlements, entitlements_many, reservations, usage
+from metering.api import entitlements, entitlements_many, reservations, usage, usage_queries
 
 View = Callable[..., HttpResponse]
 
@@ -21,6 +21,8 @@ EXACT: Final[Mapping[str, View]] = {
     "/v1/usage": usage.usage_create,
     "/v1/usage/batch": usage.usage_batch,
     "/v1/reserve": reservations.reserve,
+    "/v1/usage/summary": usage_queries.usage_summary_show,
+    "/v1/usage/compute": usage_queries.usage_compute_show,
     "/v1/entitlements/query": entitlements_many.entitlements_show,
 }
 
@@ -29,6 +31,7 @@ EXACT: Final[Mapping[str, View]] = {
 OF_A_CUSTOMER: Final[Mapping[str, View]] = {
     r"entitlements/(?P<metric_key>[^/]+)": entitlements.entitlement_show,
     "credits": balance.credits_show,
+    "usage": usage_queries.customer_usage_show,
 }
 
 #: What stands after `/v1/reserve/{reservation_id}`.
@@ -43,6 +46,7 @@ OF_A_RESERVATION: Final[Mapping[str, View]] = {
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *usage.OPERATIONS,
     *reservations.OPERATIONS,
+    *usage_queries.OPERATIONS,
     *entitlements.OPERATIONS,
     *entitlements_many.OPERATIONS,
     *balance.OPERATIONS,

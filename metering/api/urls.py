@@ -3,7 +3,16 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from customers.api.paths import customer_paths
-from metering.api import entitlements, entitlements_many, metrics, previews, reservations, rules, usage
+from metering.api import (
+    entitlements,
+    entitlements_many,
+    metrics,
+    previews,
+    reservations,
+    rules,
+    usage,
+    usage_queries,
+)
 
 urlpatterns: list[URLPattern] = [
     path("v1/billable-metrics", metrics.Metrics.as_view(), name="billable-metrics"),
@@ -29,6 +38,9 @@ urlpatterns: list[URLPattern] = [
         "v1/reserve/<str:reservation_id>/extend", reservations.reservation_extend, name="reservation-extend"
     ),
     *customer_paths("reservations", reservations.CustomerReservations.as_view(), name="reservations"),
+    path("v1/usage/summary", usage_queries.usage_summary_show, name="usage-summary"),
+    path("v1/usage/compute", usage_queries.usage_compute_show, name="usage-compute"),
+    *customer_paths("usage", usage_queries.customer_usage_show, name="customer-usage"),
     path("v1/entitlements/query", entitlements_many.entitlements_show, name="entitlements-query"),
     *customer_paths("entitlements/<str:metric_key>", entitlements.entitlement_show, name="entitlement"),
 ]

@@ -72,16 +72,17 @@ def dimension_value(value: object) -> str:
     Numbers and booleans count as their text in the database. What is no single value, or is longer than any
     rate's name can be, counts as absent. `metering_dimension_value` in SQL is its twin.
     """
-    text = _text(value)
+    text = text_of(value) or NO_VALUE
     return text if len(text) <= VALUE_MAX_LENGTH else NO_VALUE
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str | None:
+    """A text, number or boolean as the database writes it; None for whatever else a property holds."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | Decimal):
         return _digits(Decimal(value))
-    return value if isinstance(value, str) else NO_VALUE
+    return value if isinstance(value, str) else None
 
 
 def _digits(number: Decimal) -> str:

@@ -153,8 +153,8 @@ class CustomerRules:
             return known
         changes = self._changes
         rows = call_all(_OF_CUSTOMERS, [self.environment_id, list(missing)])
-        for customer_id, rules in versions_by(_rules(rows), lambda rule: rule.customer_id).items():
-            known[customer_id] = self._keep(customer_id, rules, changes)
+        for customer_id, versions in versions_by(_rules(rows), lambda rule: rule.customer_id).items():
+            known[customer_id] = self._keep(customer_id, versions, changes)
         return known
 
     def _load(self, customer_id: UUID) -> Mapping[UUID, Versions]:

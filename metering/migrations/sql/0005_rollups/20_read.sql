@@ -9,25 +9,53 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 $$;
 
 -- The hours from `p_from` up to, without, `p_to`, per metric and period (`p_group`: hour | day | month | all); of one
--- customer, or with NULL of all. With `p_metric` of one metric only.
+-- customer, or with NULL of all; with `p_metric` of one metric only. `quantity` is by the metric's aggregation. What hours
+-- do not add up to (unique_count, percentile) is read from the events of the one customer; NULL for all customers, where
+-- `last` has no meaning either.
 CREATE OR REPLACE FUNCTION metering_usage_read_v1(
   p_environment uuid, p_customer uuid, p_metric uuid, p_from timestamptz, p_to timestamptz, p_group text
 ) RETURNS TABLE (
-  metric_id uuid, period_start timestamptz, events bigint, units numeric, units_max numeric, units_min numeric,
-  units_last numeric, cost bigint
+  metric_key text, aggregation text, period_start timestamptz, period_end timestamptz, quantity numeric, events bigint,
+  units numeric, units_max numeric, units_min numeric, cost bigint
 ) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
-  SELECT h.metric_id,
-    CASE WHEN p_group = 'all' THEN p_from ELSE date_trunc(p_group, h.hour, 'UTC') END AS period_start,
-    sum(h.events)::bigint, sum(h.units_sum), max(h.units_max), min(h.units_min),
-    (array_agg(h.last_units ORDER BY h.last_at DESC, h.last_event_id DESC))[1], sum(h.cost_mc)::bigint
-  FROM metering_usage_hour h
-  WHERE h.environment_id = p_environment AND h.hour >= p_from AND h.hour < p_to
-    AND (p_customer IS NULL OR h.customer_id = p_customer) AND (p_metric IS NULL OR h.metric_id = p_metric)
-  GROUP BY 1, 2 ORDER BY 2, 1;
+  SELECT m.key::text, m.aggregation::text, t.began, t.ended,
+    CASE
+      WHEN m.aggregation = 'sum' THEN t.units
+      WHEN m.aggregation = 'count' THEN t.events
+      WHEN m.aggregation = 'max' THEN t.units_max
+      WHEN m.aggregation = 'min' THEN t.units_min
+      WHEN p_customer IS NULL THEN NULL
+      WHEN m.aggregation = 'last' THEN t.units_last
+      ELSE (metering_usage_compute_v1(p_environment, p_customer, m.id, t.began, t.ended)).quantity END,
+    t.events, t.units, t.units_max, t.units_min, t.cost
+  FROM (
+    SELECT s.metric_id, s.began, s.ended, sum(s.events)::bigint AS events, sum(s.units_sum) AS units,
+      max(s.units_max) AS units_max, min(s.units_min) AS units_min,
+      (array_agg(s.last_units ORDER BY s.last_at DESC, s.last_event_id DESC))[1] AS units_last,
+      sum(s.cost_mc)::bigint AS cost
+    FROM (
+      SELECT h.*, greatest(p.began, p_from) AS began, least(p.ended, p_to) AS ended
+      FROM metering_usage_hour h, metering_usage_period(p_group, h.hour, p_from, p_to) p
+      WHERE h.environment_id = p_environment AND h.hour >= p_from AND h.hour < p_to
+        AND (p_customer IS NULL OR h.customer_id = p_customer) AND (p_metric IS NULL OR h.metric_id = p_metric)
+    ) s
+    GROUP BY s.metric_id, s.began, s.ended
+  ) t
+  JOIN metering_metric m ON m.id = t.metric_id
+  ORDER BY t.began, m.key;
 END $$;
+
+-- The period an hour belongs to, in UTC.
+CREATE OR REPLACE FUNCTION metering_usage_period(
+  p_group text, p_hour timestamptz, p_from timestamptz, p_to timestamptz, OUT began timestamptz, OUT ended timestamptz
+) LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN p_group = 'all' THEN p_from ELSE date_trunc(p_group, p_hour, 'UTC') END,
+    CASE WHEN p_group = 'all' THEN p_to
+      ELSE (date_trunc(p_group, p_hour, 'UTC') AT TIME ZONE 'UTC' + ('1 ' || p_group)::interval) AT TIME ZONE 'UTC' END
+$$;
 
 -- A customer's events of a metric that happened from `p_from` up to, without, `p_to`. Those received within an hour are
 -- found by when they were received (at most five minutes before they happened), the others by an index of their own.
@@ -50,7 +78,7 @@ $$;
 -- one snapshot. `late_events` were received after the period had ended.
 CREATE OR REPLACE FUNCTION metering_usage_compute_v1(
   p_environment uuid, p_customer uuid, p_metric uuid, p_from timestamptz, p_to timestamptz,
-  OUT quantity numeric, OUT events bigint, OUT late_events bigint, OUT cost bigint
+  OUT aggregation text, OUT quantity numeric, OUT events bigint, OUT late_events bigint, OUT cost bigint
 ) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 #variable_conflict use_column
 DECLARE m metering_metric;
@@ -64,6 +92,7 @@ BEGIN
       CASE m.aggregation WHEN 'count' THEN count(*) WHEN 'sum' THEN sum(e.units) WHEN 'max' THEN max(e.units)
         WHEN 'min' THEN min(e.units) END
     INTO events, late_events, cost, quantity FROM metering_events_between(p_customer, p_metric, p_from, p_to) e;
+  aggregation := m.aggregation;
   CASE m.aggregation
     WHEN 'last' THEN
       SELECT e.units INTO quantity FROM metering_events_between(p_customer, p_metric, p_from, p_to) e
