@@ -16,8 +16,12 @@ DECLARE
   v_blocks uuid[] := p_blocks;
   v_moved bigint[] := '{}';
 BEGIN
-  PERFORM billing_blocks_take(p_blocks, p_amounts);
+  -- As billing_blocks_take does, in the loop that is here anyway.
   FOR i IN 1 .. cardinality(p_amounts) LOOP
+    UPDATE billing_credit_block
+      SET remaining_mc = remaining_mc - p_amounts[i],
+          state = CASE WHEN remaining_mc = p_amounts[i] THEN 'spent' ELSE state END
+      WHERE id = p_blocks[i];
     v_moved := v_moved || -p_amounts[i];
   END LOOP;
   IF p_missing > 0 THEN

@@ -11,21 +11,26 @@ CREATE OR REPLACE FUNCTION metering_entitlement_v1(
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 #variable_conflict use_column
 DECLARE
+  v_customer uuid := CASE WHEN p_by = 'id' THEN customers_customer_find(p_environment, p_by, p_reference) END;
+  v_version bigint;
   a billing_credit_account;
 BEGIN
-  IF (SELECT e.config_version FROM customers_environment e WHERE e.id = p_environment) <> p_config_version THEN
-    status := 'stale-config';
-    RETURN;
-  END IF;
-  customer_id := customers_customer_find_v1(p_environment, p_by, p_reference);
-  SELECT c.public_id, c.external_id, c.overage_policy, c.overage_limit_mc INTO public_id, external_id, policy, overage_limit
-    FROM customers_customer c WHERE c.id = customer_id;
-  IF NOT FOUND THEN
-    status := 'customer-not-found';
+  -- In one look, as in metering_usage_record_v1.
+  SELECT e.config_version, c.id, c.public_id, c.external_id, c.overage_policy, c.overage_limit_mc
+    INTO v_version, customer_id, public_id, external_id, policy, overage_limit
+    FROM customers_environment e
+    LEFT JOIN customers_customer c ON c.id = coalesce(v_customer, (
+      SELECT f.id FROM customers_customer f
+      WHERE p_by = 'external' AND f.environment_id = p_environment AND f.external_key = p_reference))
+    WHERE e.id = p_environment;
+  status := CASE
+    WHEN v_version <> p_config_version THEN 'stale-config'
+    WHEN customer_id IS NULL THEN 'customer-not-found'
+    ELSE 'found' END;
+  IF status <> 'found' THEN
     RETURN;
   END IF;
   a := billing_account_at(p_environment, customer_id, p_now);
-  status := 'found';
   balance := coalesce(a.balance_mc, 0);
   reserved := coalesce(a.reserved_mc, 0);
   plan_variant_id := a.plan_variant_id;

@@ -1,7 +1,8 @@
 -- The customer a caller names, or null. By 'external': who holds this external id now. By 'id': whose id it is, and
 -- when nobody's and the text is no UUID, who holds it as external id. Deleted customers are found too.
-CREATE OR REPLACE FUNCTION customers_customer_find_v1(p_environment uuid, p_by text, p_reference text) RETURNS uuid
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+-- For the kernel's own functions, which have set their path already and pay dearly for setting it again.
+CREATE OR REPLACE FUNCTION customers_customer_find(p_environment uuid, p_by text, p_reference text) RETURNS uuid
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_uuid text;
     v_id uuid;
@@ -19,6 +20,16 @@ BEGIN
     SELECT id INTO v_id FROM customers_customer
     WHERE environment_id = p_environment AND external_key = p_reference;
     RETURN v_id;
+END $$;
+
+ALTER FUNCTION customers_customer_find(uuid, text, text) OWNER TO purser_kernel;
+REVOKE ALL ON FUNCTION customers_customer_find(uuid, text, text) FROM PUBLIC;
+
+-- The same for everyone else.
+CREATE OR REPLACE FUNCTION customers_customer_find_v1(p_environment uuid, p_by text, p_reference text) RETURNS uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    RETURN customers_customer_find(p_environment, p_by, p_reference);
 END $$;
 
 ALTER FUNCTION customers_customer_find_v1(uuid, text, text) OWNER TO purser_kernel;

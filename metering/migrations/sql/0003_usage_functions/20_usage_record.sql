@@ -18,22 +18,35 @@ CREATE OR REPLACE FUNCTION metering_usage_record_v1(
 #variable_conflict use_column
 DECLARE
   a billing_credit_account;
-  v_customer uuid := customers_customer_find_v1(p_environment, p_by, p_reference);
+  v_customer uuid := CASE WHEN p_by = 'id' THEN customers_customer_find(p_environment, p_by, p_reference) END;
+  v_version bigint;
   v_now timestamptz;
   v_policy text;
   v_limit bigint;
   v_blocks uuid[];
   v_amounts bigint[];
   v_missing bigint;
-  v_entry uuid := CASE WHEN p_cost > 0 THEN purser_uuid7() END;
+  -- An event's entry goes by the event's id.
+  v_entry uuid := CASE WHEN p_cost > 0 THEN p_event END;
 BEGIN
-  IF (SELECT e.config_version FROM customers_environment e WHERE e.id = p_environment) <> p_config_version THEN
+  -- All that needs no lock in one look, since every statement and every function more is a fiftieth of the call: the
+  -- catalogue's version, the customer (as customers_customer_find has it) with their policy, the event this key made
+  -- before.
+  SELECT e.config_version, c.id, c.overage_policy, c.overage_limit_mc,
+      metering_replay_status(u.customer_id, u.fingerprint, c.id, p_fingerprint), u.id, u.cost_mc
+    INTO v_version, v_customer, v_policy, v_limit, status, event_id, cost
+    FROM customers_environment e
+    LEFT JOIN customers_customer c ON c.id = coalesce(v_customer, (
+      SELECT f.id FROM customers_customer f
+      WHERE p_by = 'external' AND f.environment_id = p_environment AND f.external_key = p_reference))
+    LEFT JOIN metering_usage_event u ON u.environment_id = e.id AND u.idempotency_key = p_key
+    WHERE e.id = p_environment;
+  IF v_version <> p_config_version THEN
     status := 'stale-config';
+    event_id := NULL;
+    cost := NULL;
     RETURN;
-  END IF;
-  SELECT r.status, r.event_id, r.cost INTO status, event_id, cost
-    FROM metering_event_replay(p_environment, v_customer, p_key, p_fingerprint) r;
-  IF status IS NOT NULL THEN
+  ELSIF status IS NOT NULL THEN
     RETURN;
   END IF;
   IF v_customer IS NULL THEN
@@ -53,7 +66,6 @@ BEGIN
   customer_id := v_customer;
   plan_variant_id := a.plan_variant_id;
   effective := a.balance_mc - a.reserved_mc;
-  SELECT c.overage_policy, c.overage_limit_mc INTO v_policy, v_limit FROM customers_customer c WHERE c.id = v_customer;
   IF p_cycle_units IS NOT NULL THEN
     SELECT r.units, r.charged INTO cycle_units, cycle_charged
       FROM metering_counter_read(a, v_customer, p_metric, p_rule, p_dimension, p_value, v_now) r;
@@ -106,7 +118,7 @@ CREATE OR REPLACE FUNCTION metering_usage_find_v1(
 BEGIN
   SELECT r.status, r.event_id, r.cost INTO status, event_id, cost
     FROM metering_event_replay(
-      p_environment, customers_customer_find_v1(p_environment, p_by, p_reference), p_key, p_fingerprint) r;
+      p_environment, customers_customer_find(p_environment, p_by, p_reference), p_key, p_fingerprint) r;
 END $$;
 
 -- The event this key made before, if any: `duplicate`, or `key-reused` when something else was asked for then.
@@ -114,13 +126,18 @@ CREATE OR REPLACE FUNCTION metering_event_replay(
   p_environment uuid, p_customer uuid, p_key text, p_fingerprint bytea,
   OUT status text, OUT event_id uuid, OUT cost bigint
 ) LANGUAGE plpgsql AS $$
-DECLARE e record;
 BEGIN
-  SELECT u.id, u.cost_mc, u.customer_id, u.fingerprint INTO e FROM metering_usage_event u
+  SELECT metering_replay_status(u.customer_id, u.fingerprint, p_customer, p_fingerprint), u.id, u.cost_mc
+    INTO status, event_id, cost FROM metering_usage_event u
     WHERE u.environment_id = p_environment AND u.idempotency_key = p_key;
-  IF FOUND THEN
-    status := CASE WHEN e.customer_id = p_customer AND e.fingerprint = p_fingerprint THEN 'duplicate' ELSE 'key-reused' END;
-    event_id := e.id;
-    cost := e.cost_mc;
-  END IF;
 END $$;
+
+-- NULL when there is no event.
+CREATE OR REPLACE FUNCTION metering_replay_status(
+  p_recorded_customer uuid, p_recorded_fingerprint bytea, p_customer uuid, p_fingerprint bytea
+) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE
+    WHEN p_recorded_customer IS NULL THEN NULL
+    WHEN p_recorded_customer = p_customer AND p_recorded_fingerprint = p_fingerprint THEN 'duplicate'
+    ELSE 'key-reused' END
+$$;
