@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
@@ -32,21 +31,28 @@ class PurserAdminSite(UnfoldAdminSite):
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context: dict[str, Any] = super().each_context(request)
-        if self.has_permission(request):
-            everyone = Environment.objects.select_related("tenant").order_by("tenant__name", "-kind")
-            context["environments"] = list(everyone)
-            context["chosen_environment"] = getattr(request, "environment", None)
-        return context
+        return {**context, "chosen_environment": getattr(request, "environment", None)}
 
     def environment_choose(self, request: HttpRequest) -> HttpResponse:
-        """From now on this session looks at another environment. Home opens: single objects exist in one only."""
+        """GET: what there is to choose from. POST: from now on this session looks at that one.
+
+        Then home opens, because a single object exists in one environment only.
+        """
         if request.method != "POST":
-            raise PermissionDenied
+            return self._environments(request)
         environment = Environment.objects.filter(id=_uuid(request.POST.get("environment", ""))).first()
         if environment is None:
             raise Http404
         request.session[AdminEnvironmentMiddleware.SESSION_KEY] = str(environment.id)
         return HttpResponseRedirect(reverse("admin:index"))
+
+    def _environments(self, request: HttpRequest) -> HttpResponse:
+        everyone = Environment.objects.select_related("tenant").order_by("tenant__name", "-kind")
+        context = {"environments": everyone, "chosen_environment": getattr(request, "environment", None)}
+        if request.headers.get("HX-Request"):
+            return TemplateResponse(request, "admin/purser/environment_list.html", context)
+        page = {**self.each_context(request), **context, "title": "Environments"}
+        return TemplateResponse(request, "admin/purser/environment_page.html", page)
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The palette. Unlike the theme's own never from a cache: an answer belongs to one environment and moment."""

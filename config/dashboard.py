@@ -14,11 +14,11 @@ from django.urls import reverse
 from billing.models import CreditBlock, Hold, LedgerEntry, VerificationRun
 from billing.selectors.overview import (
     CreditTotals,
+    attention_counts,
     burned_by_day,
     credit_totals,
     last_verification,
     low_balances,
-    overdrawn,
 )
 from customers.admin.display import credits_shown, credits_text, instant_shown
 from customers.admin.records import list_url, record_url
@@ -91,14 +91,14 @@ def _home(request: HttpRequest) -> dict[str, Any]:
         return {"home": None, "new_tenant_url": reverse("admin:customers_tenant_add")}
     now = of_admin(request).now
     numbers = _numbers(environment, now)
-    steps = list(_steps())
+    steps = list(_steps(numbers))
     return {
         "home": {
             "tiles": list(_tiles(numbers)),
             "bars": _bars(numbers),
             "burned_total": credits_text(sum(numbers.burned.values())),
             "usage": _usage_lines(numbers),
-            "attention": _attention(),
+            "attention": _attention() if numbers.low else [],
             "attention_url": list_url(Customer, balance="low"),
             "steps": [] if all(step.is_done for step in steps) else steps,
             "now": instant_shown(now),
@@ -110,14 +110,16 @@ def _home(request: HttpRequest) -> dict[str, Any]:
 
 def _numbers(environment: Environment, now: datetime) -> _Numbers:
     is_clocked = environment.frozen_at is not None
+    totals = credit_totals(environment_id=environment.id, now=now)
+    low, overdrawn = attention_counts() if totals.accounts else (0, 0)
     return _Numbers(
-        credits=credit_totals(environment_id=environment.id, now=now),
+        credits=totals,
         customers=customer_totals(environment_id=environment.id),
         usage=usage_on(environment_id=environment.id, day=now.date(), is_clocked=is_clocked),
         burned=_burned(environment, now.date(), is_clocked),
-        low=low_balances().count(),
-        overdrawn=overdrawn().count(),
-        health=last_verification(),
+        low=low,
+        overdrawn=overdrawn,
+        health=last_verification() if totals.accounts else None,
         today=now.date(),
     )
 
@@ -131,10 +133,11 @@ def _burned(environment: Environment, today: date, is_clocked: bool) -> dict[dat
         return read(first, tomorrow)
     key = f"home-burned:{environment.id}:{today}"
     past = cache.get(key)
-    if past is None:
-        past = read(first, today)
-        cache.set(key, past, _CACHE_SECONDS)
-    return {**past, **read(today, tomorrow)}
+    if past is not None:
+        return {**past, **read(today, tomorrow)}
+    everything = read(first, tomorrow)
+    cache.set(key, {day: burned for day, burned in everything.items() if day != today}, _CACHE_SECONDS)
+    return everything
 
 
 def _tiles(numbers: _Numbers) -> Iterator[Tile]:
@@ -258,27 +261,28 @@ def _attention() -> list[dict[str, Any]]:
     ]
 
 
-def _steps() -> Iterator[Step]:
+def _steps(numbers: _Numbers) -> Iterator[Step]:
+    has_rules = MeteringRule.objects.exists()
     yield Step(
         title="Define a metric",
         text="What you count: messages, tokens, images, seconds.",
         url=reverse("admin:metering_billablemetric_add"),
         label="New metric",
-        is_done=BillableMetric.objects.exists(),
+        is_done=has_rules or BillableMetric.objects.exists(),
     )
     yield Step(
         title="Set its price",
         text="A metering rule says what a unit costs in credits.",
         url=reverse("admin:metering_meteringrule_add"),
         label="New rule",
-        is_done=MeteringRule.objects.exists(),
+        is_done=has_rules,
     )
     yield Step(
         title="Add a customer and grant credits",
         text="Open a customer and press Grant, or let your backend do it over the API.",
         url=reverse("admin:customers_customer_add"),
         label="New customer",
-        is_done=CreditBlock.objects.exists(),
+        is_done=numbers.credits.has_blocks,
     )
 
 

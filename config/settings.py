@@ -128,6 +128,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_LOCKOUT_TEMPLATE = "admin/purser/locked_out.html"
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False
 
 # --- The API's edge. Names and meaning: docs/settings.md
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES = env.int("BODY_MAX_BYTES", default=1024 * 1024)

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 from typing import Final
 from uuid import UUID
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
+from django.db.models.lookups import LessThanOrEqual
 
 from billing.models import VerificationRun
 from customers.kernel.database import call_all, call_one
@@ -25,15 +26,22 @@ WITH standing AS (
     WHERE a.environment_id = $1 AND a.next_change_at <= $2
 )
 SELECT coalesce(sum(greatest(balance_mc, 0)), 0)::bigint, coalesce(sum(greatest(-balance_mc, 0)), 0)::bigint,
-  coalesce(sum(reserved_mc), 0)::bigint, count(*) FROM standing
+  coalesce(sum(reserved_mc), 0)::bigint, count(*),
+  (SELECT count(*) FROM billing_hold WHERE environment_id = $1 AND state = 'active'),
+  EXISTS (SELECT FROM billing_credit_block WHERE environment_id = $1)
+FROM standing
 """
-_HOLDS: Final = "SELECT count(*) FROM billing_hold WHERE environment_id = $1 AND state = 'active'"
 # By id first, because an index has that; an entry is never stored before it happened.
 _BURNED: Final = """
 SELECT (occurred_at AT TIME ZONE 'UTC')::date, -sum(amount_mc)::bigint FROM billing_ledger_entry
 WHERE environment_id = $1 AND id >= $2 AND occurred_at >= $3 AND occurred_at < $4 AND kind = 'debit'
 GROUP BY 1
 """
+
+_EFFECTIVE: Final = F("credit_account__balance_mc") - F("credit_account__reserved_mc")
+_SPENT: Final = Q(LessThanOrEqual(_EFFECTIVE, 0), credit_account__lifetime_earned_mc__gt=0)
+_LOW: Final = Q(LessThanOrEqual(_EFFECTIVE, F("low_balance_threshold_mc"))) | _SPENT
+_OVERDRAWN: Final = Q(credit_account__overdraft_mc__gt=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +53,19 @@ class CreditTotals:
     reserved_mc: int
     accounts: int
     open_holds: int
+    has_blocks: bool
 
 
 def credit_totals(*, environment_id: UUID, now: datetime) -> CreditTotals:
     """What all customers have at `now`, whether or not any worker has run."""
-    row = call_one(_TOTALS, [environment_id, now]) or (0, 0, 0, 0)
-    holds = call_one(_HOLDS, [environment_id]) or (0,)
+    row = call_one(_TOTALS, [environment_id, now]) or (0, 0, 0, 0, 0, False)
     return CreditTotals(
-        outstanding_mc=row[0], overdraft_mc=row[1], reserved_mc=row[2], accounts=row[3], open_holds=holds[0]
+        outstanding_mc=row[0],
+        overdraft_mc=row[1],
+        reserved_mc=row[2],
+        accounts=row[3],
+        open_holds=row[4],
+        has_blocks=row[5],
     )
 
 
@@ -73,20 +86,20 @@ def _midnight(day: date) -> datetime:
 
 def low_balances() -> QuerySet[Customer]:
     """Living customers whose effective balance is at their threshold or below, or who have nothing left to spend."""
-    effective = F("credit_account__balance_mc") - F("credit_account__reserved_mc")
-    return (
-        Customer.objects.filter(deleted_at__isnull=True)
-        .alias(effective=effective)
-        .filter(
-            Q(effective__lte=F("low_balance_threshold_mc"))
-            | Q(effective__lte=0, credit_account__lifetime_earned_mc__gt=0)
-        )
+    return Customer.objects.filter(_LOW, deleted_at__isnull=True)
+
+
+def attention_counts() -> tuple[int, int]:
+    """How many living customers are low, and how many are in overdraft."""
+    counts = Customer.objects.filter(deleted_at__isnull=True).aggregate(
+        low=Count("id", filter=_LOW), overdrawn=Count("id", filter=_OVERDRAWN)
     )
+    return counts["low"], counts["overdrawn"]
 
 
 def overdrawn() -> QuerySet[Customer]:
     """Living customers in overdraft."""
-    return Customer.objects.filter(deleted_at__isnull=True, credit_account__overdraft_mc__gt=0)
+    return Customer.objects.filter(_OVERDRAWN, deleted_at__isnull=True)
 
 
 def last_verification() -> VerificationRun | None:

@@ -1,0 +1,87 @@
+"""The demo tenant, and that it leaves room for the quickstart."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+
+from billing.models import CreditAccount, LedgerEntry
+from config.demo.build import TENANT
+from customers.kernel.database import environment_scope
+from customers.models import Customer, Environment, Tenant
+from tests.conftest import Api
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Made once: other tests have their own tenants, so the instance is never empty and --if-empty is not given."""
+    kept = tmp_path_factory.mktemp("demo") / "demo.json"
+    out = StringIO()
+    call_command("demo", "--credentials", str(kept), stdout=out, stderr=StringIO())
+    return json.loads(out.getvalue()), kept
+
+
+def test_it_says_its_keys_and_keeps_them_privately(demo):
+    made, kept = demo
+
+    assert made["tenant"] == TENANT
+    assert made["test_key"].startswith("sk_test_")
+    assert made["live_key"].startswith("sk_live_")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert json.loads(kept.read_text()) == made
+
+
+def test_a_later_start_makes_nothing_and_says_the_same(demo):
+    made, kept = demo
+    before, out = Tenant.objects.count(), StringIO()
+
+    call_command("demo", "--if-empty", "--credentials", str(kept), stdout=out)
+
+    assert json.loads(out.getvalue()) == made
+    assert Tenant.objects.count() == before
+
+
+def test_its_customers_are_worth_a_look(demo):
+    environment = Environment.objects.get(tenant__name=TENANT, kind="test")
+
+    with environment_scope(environment.id):
+        assert Customer.objects.filter(deleted_at__isnull=True).count() >= 29
+        assert Customer.objects.filter(deleted_at__isnull=False).count() == 1
+        assert CreditAccount.objects.filter(overdraft_mc__gt=0).exists()
+        assert LedgerEntry.objects.filter(kind="expire").exists()
+        assert LedgerEntry.objects.filter(kind="adjust").exists()
+        assert LedgerEntry.objects.filter(kind="debit").count() > 1_000
+
+
+def test_the_quickstart_still_works_as_printed(demo):
+    api = Api(demo[0]["test_key"])
+    by_external_id = "/v1/customer-by-external-id/user_quickstart"
+
+    made = [
+        api.post(
+            "/v1/customers",
+            {"external_id": "user_quickstart", "display_name": "Quickstart User"},
+            idempotency_key="quickstart-customer-1",
+        ),
+        api.post(
+            "/v1/billable-metrics",
+            {"key": "api_call", "name": "API Call", "description": "One API request."},
+            idempotency_key="quickstart-metric-1",
+        ),
+        api.post(
+            "/v1/metering-rules",
+            {"billable_metric_key": "api_call", "cost_type": "per_unit", "unit_cost": 1000},
+            idempotency_key="quickstart-rule-1",
+        ),
+        api.post(
+            f"{by_external_id}/credits/grant",
+            {"credits": 100000, "source": "promotional", "reason": "Quickstart welcome credits"},
+            idempotency_key="quickstart-grant-1",
+        ),
+    ]
+
+    assert [answer.status for answer in made] == [201] * 4
+    assert api.get(f"{by_external_id}/entitlements/api_call")["allowed"] is True
