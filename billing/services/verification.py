@@ -152,7 +152,9 @@ def _faults_find(done: Verification, check: Check, parameters: dict[str, Any]) -
 
 
 def _finding(fault: Fault) -> dict[str, str | None]:
-    customer = Customer.objects.filter(id=fault.account_id).values_list("public_id", flat=True).first()
+    customer = None
+    if fault.account_id is not None:
+        customer = Customer.objects.filter(id=fault.account_id).values_list("public_id", flat=True).first()
     return {"code": fault.code, "object": fault.object, "customer_id": customer, "message": fault.message}
 
 

@@ -42,7 +42,7 @@ def tamper(superuser_sql: psycopg.Connection[Any]) -> Tamper:
 def faults(environment: UUID) -> dict[str, str]:
     """What is wrong: codes and their first sentences."""
     found = ledger_verify(environment_id=environment)
-    return {finding["code"]: finding["message"] for finding in reversed(found.findings)}
+    return {str(finding["code"]): str(finding["message"]) for finding in reversed(found.findings)}
 
 
 def test_a_lively_environment_is_in_order(lively: Lively) -> None:

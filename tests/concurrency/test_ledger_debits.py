@@ -55,7 +55,7 @@ def test_of_two_hundred_workers_debits_exactly_half_pass(account: KernelAccount)
     def worker(_index: int, with_connection: Any) -> Counter[str]:
         return Counter(with_connection(debit) for _ in range(DEBITS))
 
-    outcomes = sum(at_once(account.environment, WORKERS, worker), Counter())
+    outcomes: Counter[str] = sum(at_once(account.environment, WORKERS, worker), Counter())
     # then
     assert_exactly_half_passed(account, outcomes, half)
 

@@ -288,9 +288,11 @@ class KernelAccount:
             "(SELECT t::text FROM customers_customer t WHERE id = %(c)s)",
             "(SELECT string_agg(t::text, '|' ORDER BY id) FROM customers_outbox_event t WHERE customer_id = %(c)s)",
         ]
-        return self.connection.execute(
+        row = self.connection.execute(
             f"SELECT md5(concat_ws('#', {', '.join(parts)}))", {"c": self.customer}, prepare=True
-        ).fetchone()[0]
+        ).fetchone()
+        assert row
+        return row[0]
 
 
 def kernel_account(connection: Connection, *, policy: str = "block") -> KernelAccount:

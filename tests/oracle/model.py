@@ -12,7 +12,7 @@ asked for, where the kernel maintains it. Where the specification is silent, the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -371,7 +371,7 @@ class Account:
         self._book(kind, cause, [*((home, -part) for home, part in parts), *debt], at)
         self.entries[-1].refundable = [(home, -part) for home, part in self.entries[-1].parts]
 
-    def _book(self, kind: str, cause: UUID, parts: list[Part], at: datetime) -> None:
+    def _book(self, kind: str, cause: UUID, parts: Sequence[Part], at: datetime) -> None:
         at = self.clock = self._now(at)
         for home, part in parts:
             if home is None:
@@ -382,7 +382,7 @@ class Account:
             Entry(
                 kind=kind,
                 cause=cause,
-                parts=parts,
+                parts=list(parts),
                 balance_after=self.balance,
                 effective_after=self.effective,
                 at=at,

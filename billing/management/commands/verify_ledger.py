@@ -58,9 +58,9 @@ def _environments(text: str | None) -> list[UUID]:
     if text is None:
         return known
     wanted = uuid_parse(text)
-    if wanted not in known:
+    if wanted is None or wanted not in known:
         raise CommandError(f"There is no environment {text}.")
-    return [wanted] if wanted else []
+    return [wanted]
 
 
 def _customer(environment_id: UUID, text: str) -> UUID | None:
