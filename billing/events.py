@@ -32,6 +32,16 @@ event_type(
     },
 )
 event_type(
+    "credit.consumed",
+    "A debit: usage, or a commit of a reservation. Only for endpoints that name it; `*` and `credit.*` do not.",
+    {
+        "ledger_entry_id": _ENTRY,
+        "amount": 1000,
+        "source": {"type": "event", "id": "evt_01k7x3s9c5ef6v8b2n4m6q8r0t"},
+        **_BALANCES,
+    },
+)
+event_type(
     "credit.adjusted",
     "A balance was corrected by hand or by a call, up or down.",
     {"ledger_entry_id": _ENTRY, "amount": -1000, "reason": "duplicate import", **_BALANCES},

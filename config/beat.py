@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 
-def _every(seconds: int, task: str) -> dict[str, Any]:
-    return {"task": task, "schedule": seconds, "options": {"expires": seconds}}
+def _every(seconds: int, task: str, queue: str = "celery") -> dict[str, Any]:
+    return {"task": task, "schedule": seconds, "options": {"expires": seconds, "queue": queue}}
 
 
 SCHEDULE: dict[str, dict[str, Any]] = {
@@ -19,4 +19,5 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "ledger entries not sealed yet": _every(60, "billing.tasks.ledger_seal"),
     "the ledger's health": _every(86_400, "billing.tasks.ledgers_verify"),
     "sums of usage by the hour": _every(5, "metering.usage_roll"),
+    "webhooks to hand out or to send": _every(2, "customers.webhooks_sweep", queue="webhooks"),
 }

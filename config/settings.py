@@ -146,6 +146,19 @@ RATE_LIMITS_PER_SECOND = {
 }
 RATE_LIMIT_BURST_SECONDS = env.int("RATE_LIMIT_BURST_SECONDS", default=10)
 
+# --- Webhooks
+# Every endpoint's secret is derived from it, and none is stored: changing it changes them all.
+WEBHOOKS_SIGNING_KEY = env.str("WEBHOOKS_SIGNING_KEY", default=SECRET_KEY)
+WEBHOOKS_ALLOW_PRIVATE = env.bool("WEBHOOKS_ALLOW_PRIVATE", default=False)
+WEBHOOKS_ENDPOINT_CONCURRENCY = env.int("WEBHOOKS_ENDPOINT_CONCURRENCY", default=4)
+WEBHOOKS_DISABLE_AFTER_HOURS = env.int("WEBHOOKS_DISABLE_AFTER_HOURS", default=120)
+WEBHOOKS_DOORBELL = env.bool("WEBHOOKS_DOORBELL", default=True)
+# Who is mailed when an endpoint fails for long or is disabled.
+ADMINS = [(address, address) for address in env.list("ADMINS", default=[])]
+vars().update(env.email_url("EMAIL_URL", default="dummymail://"))
+SERVER_EMAIL = DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", default="purser@localhost")
+EMAIL_TIMEOUT = 10
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["customers.api.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["customers.api.authentication.KeyHasScope"],

@@ -43,3 +43,8 @@ CUSTOMER_DELETED = event_type(
     "A customer was deleted: hidden, while balances and subscriptions go on.",
     {"deleted_at": "2026-04-03T09:01:00Z"},
 )
+event_type(
+    "webhook.test",
+    "A test that somebody sent to one endpoint; it means nothing, and goes to no other.",
+    {"webhook_endpoint_id": "whe_01k7x3s9c5ef6v8b2n4m6q8r0t"},
+)

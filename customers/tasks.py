@@ -2,13 +2,53 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from celery import shared_task
 
+from customers.gateways.doorbell import DELIVER, HAND_OUT, QUEUE, endpoint_ring, events_ring
 from customers.kernel.clock import system_now
 from customers.services.idempotency import answers_purge
+from customers.services.webhook_dispatch import (
+    endpoint_deliver,
+    events_hand_out,
+    webhooks_due,
+)
 
 
 @shared_task(name="customers.answers_purge")
 def answers_purge_run() -> int:
     """Forget stored answers that are older than their retention."""
     return answers_purge(now=system_now())
+
+
+@shared_task(name="customers.webhooks_sweep", queue=QUEUE)
+def webhooks_sweep_run() -> int:
+    """Ring for everything that is due in any environment, whatever rang, or did not, before."""
+    due = webhooks_due()
+    for environment_id, endpoint_id in due:
+        if endpoint_id is None:
+            events_ring(environment_id)
+        else:
+            endpoint_ring(environment_id, endpoint_id)
+    return len(due)
+
+
+@shared_task(name=HAND_OUT, queue=QUEUE)
+def webhooks_hand_out_run(environment_id: str) -> int:
+    """Queue an environment's events for its endpoints, and have them sent."""
+    handed = events_hand_out(environment_id=UUID(environment_id))
+    if handed:
+        for waiting, endpoint_id in webhooks_due():
+            if endpoint_id is not None and str(waiting) == environment_id:
+                endpoint_ring(waiting, endpoint_id)
+    return handed
+
+
+@shared_task(name=DELIVER, queue=QUEUE)
+def webhooks_deliver_run(environment_id: str, endpoint_id: str) -> int:
+    """Send what is due to one endpoint; more of it goes to the back of the queue, so that everybody has a turn."""
+    sent = endpoint_deliver(environment_id=UUID(environment_id), endpoint_id=UUID(endpoint_id))
+    if sent:
+        endpoint_ring(UUID(environment_id), UUID(endpoint_id))
+    return sent

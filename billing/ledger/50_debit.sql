@@ -37,6 +37,14 @@ BEGIN
     PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, 'credit.overage', jsonb_build_object(
       'amount', p_missing, 'overdraft', a.overdraft_mc, 'balance', a.balance_mc), p_now);
   END IF;
+  IF p_kind = 'debit' AND (SELECT e.tells_consumption FROM customers_environment e WHERE e.id = a.environment_id) THEN
+    PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, 'credit.consumed', jsonb_build_object(
+      'ledger_entry_id', customers_typeid('led', p_entry), 'amount', p_amount,
+      'source', jsonb_build_object('type', p_cause.source_type, 'id', CASE WHEN p_cause.source_type = 'event'
+        THEN customers_typeid('evt', p_cause.source_id) ELSE p_cause.source_id::text END),
+      'balance', a.balance_mc, 'reserved_balance', a.reserved_mc,
+      'effective_balance', a.balance_mc - a.reserved_mc), p_now);
+  END IF;
   RETURN a;
 END $$;
 

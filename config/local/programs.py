@@ -1,4 +1,4 @@
-"""Our own long-running programs: web, worker, beat."""
+"""Our own long-running programs: web, workers, beat."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def programs(*, home: Home, port: int, environment: Mapping[str, str]) -> list[P
         for name, arguments in (
             ("web", web_arguments(port=port)),
             ("worker", _worker()),
+            ("webhooks", _webhooks()),
             ("beat", _beat(home)),
         )
     ]
@@ -66,6 +67,15 @@ def _worker() -> list[str]:
     return [
         *["celery", "-A", "config.celery", "worker", "--loglevel", "INFO", "--hostname", "purser@%h"],
         *["--concurrency", str(_cores(at_most=8)), "--without-mingle", "--without-gossip"],
+    ]
+
+
+def _webhooks() -> list[str]:
+    # Apart from the worker, and in threads: they mostly wait for other people's servers, which must hold up nothing.
+    return [
+        *["celery", "-A", "config.celery", "worker", "--loglevel", "WARNING", "--hostname", "webhooks@%h"],
+        *["--queues", "webhooks", "--pool", "threads", "--concurrency", "16"],
+        *["--without-mingle", "--without-gossip"],
     ]
 
 

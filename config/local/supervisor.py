@@ -30,7 +30,7 @@ from config.local.valkey import Valkey
 
 _DATABASE = "purser"
 _READY_SECONDS = 90
-_PROGRAMS = {"web", "worker", "beat"}
+_PROGRAMS = {"web", "worker", "webhooks", "beat"}
 
 
 class Interrupted(BaseException):
@@ -74,6 +74,8 @@ def _start(home: Home, port: int, keeper: Keeper) -> None:
     say(f"Starting Purser in {_shown(home)}")
     instance = {"PURSER_URL": os.environ.get("PURSER_URL") or f"http://127.0.0.1:{port}"}
     instance["SECRET_KEY"] = os.environ.get("SECRET_KEY") or home.secret("secret-key")
+    # The demo's receivers are on this machine.
+    instance["WEBHOOKS_ALLOW_PRIVATE"] = os.environ.get("WEBHOOKS_ALLOW_PRIVATE") or "true"
     instance |= _database(home, keeper) | _redis(home, keeper)
     env_write(home.root / "instance.env", instance)
     everything = {**os.environ, **instance, "PURSER_HOME": str(home.root), "PYTHONUNBUFFERED": "1"}
@@ -84,7 +86,7 @@ def _start(home: Home, port: int, keeper: Keeper) -> None:
         keeper.start(program)
     with step("Demo tenant"):  # while the programs load
         demo = _demo(home, application)
-    with step("Web, worker, beat"):
+    with step("Web, workers, beat"):
         _wait_until_ready(port, keeper)
     shown = _demo_environment(instance["PURSER_URL"], demo)
     env_write(home.root / "demo.env", shown)

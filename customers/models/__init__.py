@@ -7,11 +7,21 @@ from customers.models.job import Job, JobResult, JobState
 from customers.models.outbox import OutboxEvent
 from customers.models.tenant import Tenant
 from customers.models.user import User
+from customers.models.webhook import (
+    DeliveryState,
+    EndpointStatus,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookLane,
+)
 
 __all__ = [
     "ApiKey",
     "AuditRecord",
     "Customer",
+    "DeliveryState",
+    "EndpointStatus",
     "Environment",
     "EnvironmentKind",
     "IdempotencyRecord",
@@ -22,4 +32,8 @@ __all__ = [
     "OveragePolicy",
     "Tenant",
     "User",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookLane",
 ]

@@ -21,6 +21,8 @@ class Environment(models.Model):
     config_version = models.BigIntegerField(default=1)
     # The test clock's instant; null = the system's clock.
     frozen_at = models.DateTimeField(null=True, blank=True)
+    # Whether an endpoint names `credit.consumed`: one event for every debit is made for those who asked only.
+    tells_consumption = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField()
 
     class Meta:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
+from django.db import transaction
+
 from customers.events import CATALOGUE
+from customers.gateways.doorbell import events_ring
 from customers.kernel.caller import Caller
 from customers.kernel.database import call_one
 
@@ -31,4 +35,6 @@ def event_emit(
         raise ValueError(f"{event!r} is not in the webhook catalogue")
     row = call_one(_EMIT, [caller.environment_id, customer, event, json.dumps(data), now])
     assert row is not None  # noqa: S101 - a function returns one row
+    # What the database emits by itself is found by the sweep.
+    transaction.on_commit(partial(events_ring, caller.environment_id))
     return UUID(str(row[0]))

@@ -42,7 +42,7 @@ END $$;
 -- order in which they are to have happened. What was not asked for properly is refused as a whole.
 --
 -- Set-based for accounts on which nothing but numbers changes. Those where a debit may ring (low balance, auto-topup,
--- overage), and those with credits for certain metrics, are debited one by one by the same code as a single debit.
+-- overage, consumption), and those with credits for certain metrics, are debited one by one by the same code as a single debit.
 CREATE OR REPLACE FUNCTION billing_debit_many(
   p_accounts uuid[], p_entries uuid[], p_amounts bigint[], p_metrics text[], p_source_type text, p_sources uuid[],
   p_actors text[], p_keys text[], p_requests text[], p_metadata jsonb[], p_now timestamptz
@@ -57,15 +57,16 @@ BEGIN
     FROM unnest(p_accounts, p_amounts) WITH ORDINALITY AS d(account, amount, n) GROUP BY d.account
   ), s AS (
     SELECT t.*, a.has_scoped_blocks, a.low_balance_told AS told, a.auto_topup_at_mc AS topup_at,
-      a.topup_is_requested AS requested, c.low_balance_threshold_mc AS threshold, c.overage_policy AS policy,
+      a.topup_is_requested AS requested, e.tells_consumption AS tells, c.low_balance_threshold_mc AS threshold, c.overage_policy AS policy,
       c.overage_limit_mc AS overage_limit, a.balance_mc - a.reserved_mc AS effective
     FROM t JOIN billing_credit_account a ON a.customer_id = t.account JOIN customers_customer c ON c.id = t.account
+      JOIN customers_environment e ON e.id = a.environment_id
   )
   SELECT
     count(*) = (SELECT count(*) FROM t)
       AND bool_and(least > 0 AND billing_debit_allowed(policy, overage_limit, effective, total, 0)),
     array_agg(account ORDER BY account) FILTER (WHERE
-      has_scoped_blocks
+      has_scoped_blocks OR tells
       OR CASE WHEN told THEN effective - first >= threshold + greatest(threshold / 10, 1)
            ELSE effective - total <= threshold END
       OR CASE WHEN requested THEN effective - first > topup_at ELSE effective - total <= topup_at END
