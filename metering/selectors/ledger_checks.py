@@ -16,8 +16,10 @@ CHECKS: Final = (
                    coalesce(-e.amount_mc, 0) AS debited
             FROM metering_usage_event u
             LEFT JOIN billing_ledger_entry e
-                ON e.account_id = u.customer_id AND e.kind = 'debit' AND e.source_id = u.id
-                AND e.id = u.ledger_entry_id
+                ON e.account_id = u.customer_id AND e.kind = 'debit' AND e.id = u.ledger_entry_id
+                AND (e.source_id = u.id OR e.source_type = 'reservation' AND EXISTS (
+                    SELECT FROM metering_reservation_step s
+                    WHERE s.reservation_id = e.source_id AND s.kind = 'commit' AND s.event_id = u.id))
             WHERE u.customer_id = ANY(%(accounts)s)
               AND (u.cost_mc <> coalesce(-e.amount_mc, 0) OR (u.ledger_entry_id IS NULL) <> (e.id IS NULL))
         """,
