@@ -7,7 +7,6 @@ by the names given in its settings.
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -16,6 +15,7 @@ from unfold.sites import UnfoldAdminSite
 
 from config.middleware import AdminEnvironmentMiddleware
 from customers.kernel.clock import elapsed_seconds
+from customers.kernel.ids import uuid_parse
 from customers.models import Environment
 
 
@@ -40,7 +40,8 @@ class PurserAdminSite(UnfoldAdminSite):
         """
         if request.method != "POST":
             return self._environments(request)
-        environment = Environment.objects.filter(id=_uuid(request.POST.get("environment", ""))).first()
+        wanted = uuid_parse(request.POST.get("environment", ""))
+        environment = Environment.objects.filter(id=wanted).first() if wanted else None
         if environment is None:
             raise Http404
         request.session[AdminEnvironmentMiddleware.SESSION_KEY] = str(environment.id)
@@ -84,10 +85,3 @@ class _OnePage(list[Any]):
     @property
     def count(self) -> int:  # type: ignore[override]
         return len(self)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -61,10 +61,11 @@ class WithCauses(RecordChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list = entries = list(self.result_list)
+        entries: list[Any] = list(self.result_list)  # type: ignore[has-type]
         causes = causes_described(entries)
         for entry in entries:
             entry.shown_cause = causes.get(entry.source_id)
+        self.result_list = entries
 
 
 @admin.register(LedgerEntry)

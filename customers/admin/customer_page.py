@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
@@ -76,7 +78,7 @@ def _audit(_request: HttpRequest, customer: Customer) -> str:
     return _lines_html(lines, list_url(AuditRecord, q=customer.public_id))
 
 
-def _lines_html(lines: list[dict[str, object]], more: str) -> str:
+def _lines_html(lines: Sequence[Mapping[str, object]], more: str) -> str:
     shown = {"lines": lines[:_SHOWN], "more": more if len(lines) > _SHOWN else ""}
     return render_to_string("admin/purser/lines.html", shown)
 

@@ -53,8 +53,8 @@ class LivingFilter(SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("deleted", "Deleted"), ("all", "Living and deleted")]
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
-        everything = super().choices(changelist)
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        everything: Iterator[Any] = super().choices(changelist)
         yield {**next(everything), "display": "Living"}
         yield from everything
 
@@ -69,7 +69,7 @@ class CustomerChangeList(RecordChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        shown = list(self.result_list)
+        shown: list[Any] = list(self.result_list)  # type: ignore[has-type]
         ids = [customer.pk for customer in shown]
         for column in columns():
             values = column.load(request, ids)

@@ -53,7 +53,7 @@ class WithCustomers(RecordChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        rows = list(self.result_list)
+        rows: list[Any] = list(self.result_list)  # type: ignore[has-type]
         found = customers_by_id(row.customer_id for row in rows)
         for row in rows:
             row.shown_customer = found.get(row.customer_id)

@@ -18,7 +18,7 @@ class AdminRequest(HttpRequest):
     caller: Caller
     now: datetime
     request_id: str
-    user: User  # type: ignore[assignment]
+    user: User
 
 
 def of_admin(request: HttpRequest) -> AdminRequest:

@@ -1,0 +1,204 @@
+"""A person at a real browser: the product's own server on this run's database, and a headless Chromium.
+
+Whatever a test does, at its end no page may have complained: no error in the console, no violation of the content
+security policy, no request to another host.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
+
+from customers.models import User
+from tests.conftest import World
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+PASSWORD = "correct horse battery staple"
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# A refused form answers 409 or 422, which the browser mentions.
+_EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (404|409|422)")
+_WATCH_POLICY = (
+    "document.addEventListener('securitypolicyviolation',"
+    " (event) => console.error('policy violation: ' + event.violatedDirective + ' ' + event.blockedURI))"
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser/" in item.path.as_posix():
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[str]:
+    """The address of a server as `make run` starts it, with static files collected for it."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip(
+            f"NO BROWSER: there is no Chromium at {CHROMIUM} (apt-get install chromium, or set CHROMIUM)"
+        )
+    static = tempfile.mkdtemp(prefix="purser-static-")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "STATIC_ROOT": static, "PURSER_DATABASE_ROLE": "app", "LOG_LEVEL": "ERROR"}
+    run = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"]
+    subprocess.run(run, check=True, cwd=settings.BASE_DIR, env=environment)
+    serve = [
+        "granian",
+        "config.wsgi:application",
+        "--interface",
+        "wsgi",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    with (Path(static) / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *serve], cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=log
+        )
+    base = f"http://127.0.0.1:{port}"
+    try:
+        _wait(base, server)
+        yield base
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+        shutil.rmtree(static, ignore_errors=True)
+
+
+def _wait(base: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        assert server.poll() is None, "the server stopped"
+        try:
+            urllib.request.urlopen(f"{base}/admin/login/", timeout=5).close()  # noqa: S310 - our own server
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("the server does not answer")
+
+
+@pytest.fixture(scope="session")
+def chromium(site: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only where there is a browser
+
+    # Playwright's loop runs in this thread, and Django would take these tests for asynchronous code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@dataclass
+class Person:
+    """Somebody logged in, looking at one environment. `page` is Playwright's."""
+
+    page: Any
+    base: str
+    complaints: list[str] = field(default_factory=list)
+
+    def go(self, path: str) -> None:
+        self.page.goto(self.base + path)
+
+    def find(self, text: str) -> None:
+        """By the list's search, to the page of the only customer that it finds."""
+        self.go(f"/admin/customers/customer/?q={text}")
+        self.page.locator("#result_list a").first.click()
+        self.page.wait_for_selector(".p-customer")
+
+    def open_dialog(self, name: str) -> Any:
+        self.page.get_by_role("link", name=name, exact=True).click()
+        dialog = self.page.locator("dialog[open]")
+        dialog.wait_for()
+        return dialog
+
+    def keep(self, name: str, *, full_page: bool = True) -> None:
+        """A screenshot to look at afterwards; and nothing may be wider than the window."""
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.wait_for_timeout(200)
+        self.page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=full_page)
+        assert self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, name
+
+
+@pytest.fixture
+def person(chromium: Any, site: str) -> Iterator[Callable[..., Person]]:
+    """`person(world)` logs a new operator in and looks at that environment."""
+    opened: list[tuple[Any, Person]] = []
+
+    def enter(world: World, *, width: int = 1440, theme: str = "light") -> Person:
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+        context.add_init_script(_WATCH_POLICY)
+        someone = Person(context.new_page(), site)
+        opened.append((context, someone))
+        _listen(someone)
+        _log_in(someone)
+        _look_at(someone, world)
+        return someone
+
+    yield enter
+    for context, someone in opened:
+        context.close()
+        assert someone.complaints == []
+
+
+def _listen(someone: Person) -> None:
+    page, complain = someone.page, someone.complaints.append
+
+    def message(said: Any) -> None:
+        if said.type == "error" and not _EXPECTED.match(said.text):
+            complain(f"{page.url}: {said.text}")
+
+    def request(sent: Any) -> None:
+        if not sent.url.startswith((someone.base, "data:", "blob:")):
+            complain(f"{page.url} asks {sent.url}")
+
+    page.on("console", message)
+    page.on("pageerror", lambda error: complain(f"{page.url}: {error}"))
+    page.on("request", request)
+
+
+def _log_in(someone: Person) -> None:
+    name = f"person-{uuid4().hex[:12]}"
+    # Hashed as the server does, though quickly.
+    hashed = PBKDF2PasswordHasher().encode(PASSWORD, "salt", iterations=1000)
+    User.objects.create(username=name, password=hashed, is_staff=True, is_superuser=True)
+    someone.go("/admin/login/")
+    someone.page.fill("[name=username]", name)
+    someone.page.fill("[name=password]", PASSWORD)
+    someone.page.click("button[type=submit]")
+    someone.page.wait_for_url(f"{someone.base}/admin/")
+
+
+def _look_at(someone: Person, world: World) -> None:
+    someone.go("/admin/environment/")
+    someone.page.locator(f"#content button[value='{world.id}']").click()
+    someone.page.wait_for_url(f"{someone.base}/admin/")

@@ -1,0 +1,89 @@
+"""Every kind of page on a wide screen and on a phone, light and dark: nothing sticks out, everything has a name."""
+
+from __future__ import annotations
+
+import pytest
+
+from customers.kernel.database import environment_scope
+from customers.models import Customer
+from tests.making import give, make_metric, use
+
+# Controls that a screen reader could not name.
+_NAMELESS = """
+() => [...document.querySelectorAll('#content :is(a[href], button, input:not([type=hidden]), select, textarea)')]
+  .filter((one) => one.checkVisibility() && !(one.labels?.length || one.ariaLabel || one.textContent.trim()
+    || one.title || one.placeholder || one.getAttribute('aria-labelledby')))
+  .map((one) => one.outerHTML.slice(0, 200))
+"""
+
+PATHS = {
+    "home": "/admin/",
+    "customers": "/admin/customers/customer/",
+    "ledger": "/admin/billing/ledgerentry/",
+    "blocks": "/admin/billing/creditblock/",
+    "holds": "/admin/billing/hold/",
+    "proofs": "/admin/billing/verificationrun/",
+    "metrics": "/admin/metering/billablemetric/",
+    "rules": "/admin/metering/meteringrule/",
+    "events": "/admin/metering/usageevent/",
+    "webhook-events": "/admin/customers/outboxevent/",
+    "audit": "/admin/customers/auditrecord/",
+    "keys": "/admin/customers/apikey/",
+    "tenants": "/admin/customers/tenant/?q=Acme",
+    "people": "/admin/customers/user/",
+    "new-customer": "/admin/customers/customer/add/",
+    "new-key": "/admin/customers/apikey/add/",
+    "new-rule": "/admin/metering/meteringrule/add/",
+    "new-metric": "/admin/metering/billablemetric/add/",
+}
+
+
+@pytest.fixture
+def lived_in(acme, api):
+    make_metric(api)
+    for number in range(3):
+        give(api, 100_000 + number, to=f"user_{number}", reason="Welcome credits", source="promotional")
+        for _ in range(4):
+            assert use(api, 3, by=f"user_{number}").status == 202
+    names = {
+        "display_name": "A customer with a rather long name, Incorporated",
+        "email": "billing@example.test",
+    }
+    assert api.patch("/v1/customer-by-external-id/user_0", names).status == 200
+    return acme
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 360])
+def test_pages(person, lived_in, width, theme):
+    somebody = person(lived_in.test, width=width, theme=theme)
+
+    for name, path in PATHS.items():
+        somebody.go(path)
+        somebody.keep(f"{name}-{width}-{theme}")
+        assert somebody.page.evaluate(_NAMELESS) == [], name
+        row = somebody.page.locator("#result_list a").first
+        if row.count() and name not in {"people", "tenants"}:
+            row.click()
+            somebody.page.wait_for_selector(".p-record")
+            somebody.keep(f"{name}-one-{width}-{theme}")
+            assert somebody.page.evaluate(_NAMELESS) == [], name
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 360])
+def test_dialogs(person, lived_in, width, theme):
+    somebody = person(lived_in.test, width=width, theme=theme)
+    with environment_scope(lived_in.test.id):
+        customer = Customer.objects.get(external_id="user_0")
+
+    for name in ("Grant", "Adjust", "Edit", "Delete"):
+        somebody.go(f"/admin/customers/customer/{customer.id}/change/")
+        dialog = somebody.open_dialog(name)
+        somebody.page.wait_for_timeout(500)
+        somebody.keep(f"dialog-{name.lower()}-{width}-{theme}", full_page=False)
+        box = dialog.bounding_box()
+        assert box["x"] >= 0
+        assert box["y"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["y"] + box["height"] <= 900
