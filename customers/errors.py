@@ -78,6 +78,12 @@ class CustomerNotFound(NotFound):
     code, title = "customer-not-found", "There is no such customer"
 
 
+class JobNotFound(NotFound):
+    """No job has this id in the environment of the API key."""
+
+    code, title = "job-not-found", "There is no such job"
+
+
 class MethodNotAllowed(DomainError):
     """The path exists, but not for this HTTP method. The `Allow` header lists those it has."""
 
@@ -94,6 +100,12 @@ class CustomerExists(Conflict):
     """A customer with this `id` or `external_id` exists already; `existing_id` in the problem names it."""
 
     code, title = "customer-exists", "The customer exists already"
+
+
+class JobFinished(Conflict):
+    """The job is done, failed or canceled already, so it cannot be canceled. What it found stays."""
+
+    code, title = "job-finished", "The job is finished"
 
 
 class IdempotencyKeyInFlight(DomainError):

@@ -9,6 +9,7 @@ from celery import shared_task
 from customers.gateways.doorbell import DELIVER, HAND_OUT, QUEUE, endpoint_ring, events_ring
 from customers.kernel.clock import system_now
 from customers.services.idempotency import answers_purge
+from customers.services.jobs import job_run, jobs_sweep
 from customers.services.webhook_dispatch import (
     endpoint_deliver,
     events_hand_out,
@@ -52,3 +53,15 @@ def webhooks_deliver_run(environment_id: str, endpoint_id: str) -> int:
     if sent:
         endpoint_ring(UUID(environment_id), UUID(endpoint_id))
     return sent
+
+
+@shared_task(name="customers.job_run")
+def job_run_run(environment_id: str, job_id: str) -> None:
+    """Do a job, if nobody else does."""
+    job_run(environment_id=UUID(environment_id), job_id=UUID(job_id), clock=system_now)
+
+
+@shared_task(name="customers.jobs_sweep")
+def jobs_sweep_run() -> int:
+    """Have jobs go on that nobody works on."""
+    return jobs_sweep(now=system_now())

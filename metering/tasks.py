@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from metering.services import replays  # noqa: F401 - what a worker runs registers itself
 from metering.services.usage_rollups import usage_roll
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from customers.api import api_keys, customers
+from customers.api import api_keys, customers, jobs
 from customers.api.paths import customer_paths
 
 urlpatterns: list[URLPattern] = [
@@ -14,6 +14,10 @@ urlpatterns: list[URLPattern] = [
     path(
         "v1/admin/api-keys/<str:key_id>/revoke", api_keys.ApiKeyRevoke.as_view(), name="admin-api-key-revoke"
     ),
+    path("v1/jobs", jobs.Jobs.as_view(), name="jobs"),
+    path("v1/jobs/<str:job_id>", jobs.JobDetail.as_view(), name="job"),
+    path("v1/jobs/<str:job_id>/results", jobs.JobResults.as_view(), name="job-results"),
+    path("v1/jobs/<str:job_id>/cancel", jobs.JobCancel.as_view(), name="job-cancel"),
     path("v1/customers", customers.Customers.as_view(), name="customers"),
     # Last of all apps' routes: this reference takes whatever is left of a path.
     *customer_paths("", customers.CustomerDetail.as_view(), name="customer"),
