@@ -19,7 +19,7 @@ CHECKS: Final = (
                 CROSS JOIN LATERAL unnest(e.block_ids, e.block_amounts) AS u(block_id, amount)
                 WHERE e.account_id = ANY(%(accounts)s) GROUP BY 1) t ON t.block_id = b.id
             WHERE b.account_id = ANY(%(accounts)s)
-              AND (b.remaining_mc <> coalesce(t.moved, 0) OR (b.state = 'pending') <> (t.block_id IS NULL))
+              AND (b.remaining_mc <> coalesce(t.moved, 0) OR (b.state IN ('pending', 'voided')) <> (t.block_id IS NULL))
         """,
     ),
     Check(
