@@ -30,7 +30,7 @@ class EdgeHandler:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         # Others than ASCII are spelled differently here than in `request.path_info`.
-        hot = hot_view(path) if path.isascii() else None
+        hot = hot_view(path, environ.get("REQUEST_METHOD")) if path.isascii() else None
         if hot is None:
             return self._ordinary(environ, start_response)
         try:

@@ -13,18 +13,23 @@ from django.http import HttpResponse
 
 from billing.api import balance
 from customers.api.hot import Operation
-from metering.api import entitlements, entitlements_many, reservations, usage, usage_queries
+from metering.api import entitlements, entitlements_many, events, reservations, usage, usage_queries
 
 View = Callable[..., HttpResponse]
 
 EXACT: Final[Mapping[str, View]] = {
     "/v1/usage": usage.usage_create,
     "/v1/usage/batch": usage.usage_batch,
+    "/v1/events/batch": events.events_batch,
+    "/v1/events/backfill": events.events_backfill,
     "/v1/reserve": reservations.reserve,
     "/v1/usage/summary": usage_queries.usage_summary_show,
     "/v1/usage/compute": usage_queries.usage_compute_show,
     "/v1/entitlements/query": entitlements_many.entitlements_show,
 }
+
+#: Hot when something is posted there; other methods go the ordinary way.
+POSTED: Final[Mapping[str, View]] = {"/v1/events": events.event_create}
 
 #: What stands after `/v1/customers/{id}` or `/v1/customer-by-external-id/{external_id}`, as a regular expression whose
 #: named groups become the view's arguments, beside `by` and `reference`.
@@ -45,6 +50,7 @@ OF_A_RESERVATION: Final[Mapping[str, View]] = {
 #: The same endpoints in the API's description.
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *usage.OPERATIONS,
+    *events.OPERATIONS,
     *reservations.OPERATIONS,
     *usage_queries.OPERATIONS,
     *entitlements.OPERATIONS,
@@ -60,9 +66,11 @@ _RESERVATION: Final = re.compile(r"/v1/reserve/(?P<reservation_id>[^/]+)(?P<end>
 _BY: Final = {"s": "id", "-by-external-id": "external"}
 
 
-def hot_view(path: str) -> tuple[View, dict[str, Any]] | None:
+def hot_view(path: str, method: str | None) -> tuple[View, dict[str, Any]] | None:
     """The hot view of a path and its arguments, or None."""
     view = EXACT.get(path)
+    if view is None and method == "POST":
+        view = POSTED.get(path)
     if view is not None:
         return view, {}
     if path.startswith("/v1/customer"):

@@ -51,7 +51,7 @@ class EdgeMiddleware:
 
     def __call__(self, plain: HttpRequest) -> HttpResponseBase:
         request = cast(EdgeRequest, plain)
-        hot = hot_view(request.path_info)
+        hot = hot_view(request.path_info, request.method)
         if hot is not None:
             return hot_answer(request, *hot)
         _name(request)

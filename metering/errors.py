@@ -72,3 +72,15 @@ class NoRateForProperty(DomainError):
     others (`*`). Send the property in `properties`, or add the rate."""
 
     code, status, title = "no-rate-for-property", 422, "The rule has no rate for this event"
+
+
+class EventNotFound(NotFound):
+    """No usage event has this id in the environment of the API key."""
+
+    code, title = "event-not-found", "There is no such event"
+
+
+class EventVoided(Conflict):
+    """The event was voided before; its debit was refunded then. GET it to see when and why."""
+
+    code, title = "event-voided", "The event was voided before"

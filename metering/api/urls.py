@@ -6,6 +6,7 @@ from customers.api.paths import customer_paths
 from metering.api import (
     entitlements,
     entitlements_many,
+    events,
     metrics,
     previews,
     reservations,
@@ -24,6 +25,11 @@ urlpatterns: list[URLPattern] = [
     path("v1/metering-rules/<str:rule_id>", rules.RuleDetail.as_view(), name="metering-rule"),
     path("v1/usage", usage.usage_create, name="usage"),
     path("v1/usage/batch", usage.usage_batch, name="usage-batch"),
+    path("v1/events", events.Events.as_view(), name="events"),
+    path("v1/events/batch", events.events_batch, name="events-batch"),
+    path("v1/events/backfill", events.events_backfill, name="events-backfill"),
+    path("v1/events/<str:event_id>", events.EventDetail.as_view(), name="event"),
+    path("v1/events/<str:event_id>/void", events.EventVoidView.as_view(), name="event-void"),
     path("v1/reserve", reservations.reserve, name="reserve"),
     path("v1/reserve/<str:reservation_id>", reservations.reservation_show, name="reservation"),
     path(

@@ -85,13 +85,14 @@ def usage_input(wish: UsageCreate, header_key: str | None) -> UsageInput:
         metric_key=wish.billable_metric_key,
         units=units_member("units", wish.units),
         key=key_member(wish.idempotency_key if wish.idempotency_key is not None else header_key),
-        timestamp=_timestamp(wish.timestamp),
+        timestamp=timestamp_member(wish.timestamp),
         properties=object_member("properties", wish.properties),
         metadata=object_member("metadata", wish.metadata),
     )
 
 
-def _timestamp(text: str | None) -> datetime | None:
+def timestamp_member(text: str | None) -> datetime | None:
+    """When it happened, if that was said."""
     if text is None:
         return None
     instant = instant_parse(text)
@@ -146,8 +147,8 @@ OPERATIONS: Final = (
         summary="Record up to 100 events in one call",
         tag="usage",
         description="Means exactly what its events would mean sent one by one in that order; a bad one never refuses "
-        "the others. An event without `idempotency_key` has `{Idempotency-Key header}:{index}`; the same key twice is one "
-        f"event. `error.code` of a rejected one: {ITEM_CODES}, `no-active-metering-rule`.",
+        "the others. An event without `idempotency_key` has `{Idempotency-Key header}:{index}`; the same key twice is "
+        f"one event. `error.code` of a rejected one: {ITEM_CODES}, `no-active-metering-rule`.",
         scope="usage:write",
         request=UsageBatch,
         responses={202: BatchAnswer},

@@ -5,6 +5,7 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 
 import customers.kernel.ids
+import metering.models.usage_event
 
 
 class Migration(migrations.Migration):
@@ -59,6 +60,28 @@ class Migration(migrations.Migration):
                 'ordering': ('-id',),
                 'indexes': [models.Index(fields=['environment', '-id'], name='events_newest_first'), models.Index(fields=['customer', 'metric', 'received_at'], name='events_as_received')],
                 'constraints': [models.UniqueConstraint(fields=('environment', 'idempotency_key'), name='one_usage_event_per_idempotency_key'), models.CheckConstraint(condition=models.Q(('cost_mc__gte', 0)), name='usage_cost_is_not_negative')],
+            },
+        ),
+        migrations.CreateModel(
+            name='EventVoid',
+            fields=[
+                ('event', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='void', serialize=False, to='metering.usageevent')),
+                ('reason', models.CharField(blank=True, default='', max_length=1000)),
+                ('refunded_mc', models.BigIntegerField()),
+                ('refund_entry_id', models.UUIDField(null=True)),
+                ('actor', models.CharField(max_length=200)),
+                ('request_id', models.CharField(blank=True, default='', max_length=60)),
+                ('voided_at', models.DateTimeField()),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('recorded_xid', models.BigIntegerField(db_default=metering.models.usage_event.StoringTransaction())),
+                ('customer', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='customers.customer')),
+                ('environment', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='customers.environment')),
+            ],
+            options={
+                'db_table': 'metering_event_void',
+                'ordering': ('-pk',),
+                'indexes': [models.Index(fields=['recorded_xid'], name='voids_by_transaction')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('refunded_mc__gte', 0)), name='a_void_gives_nothing_twice')],
             },
         ),
     ]

@@ -5,7 +5,7 @@ from django.db import migrations
 from customers.kernel.rows import append_only, environment_rows, kernel_only
 from customers.kernel.sql_files import frozen_sql
 
-_TABLES = ("metering_usage_event", "metering_cycle_counter")
+_TABLES = ("metering_usage_event", "metering_cycle_counter", "metering_event_void")
 
 
 class Migration(migrations.Migration):
@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         frozen_sql(__file__),
         environment_rows(*_TABLES),
         kernel_only(*_TABLES),
-        append_only("metering_usage_event"),
+        append_only("metering_usage_event", "metering_event_void"),
         # Raised with every event: room on the page keeps those updates away from the index.
         migrations.RunSQL("ALTER TABLE metering_cycle_counter SET (fillfactor = 50)", migrations.RunSQL.noop),
     ]

@@ -1,4 +1,5 @@
 from metering.models.cycle_counter import CycleCounter
+from metering.models.event_void import EventVoid
 from metering.models.metric import Aggregation, BillableMetric, MetricStatus
 from metering.models.reservation import Reservation, ReservationStep, StepKind
 from metering.models.rule import CostType, MeteringRule
@@ -10,6 +11,7 @@ __all__ = [
     "BillableMetric",
     "CostType",
     "CycleCounter",
+    "EventVoid",
     "MeteringRule",
     "MetricStatus",
     "Reservation",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 
+from metering.errors import EventNotFound
 from metering.models import UsageEvent
 
 # Metric by metric, as the index has them: a customer may have a million events, and few metrics.
@@ -23,3 +25,15 @@ def latest_events_of(*, customer_id: UUID, limit: int) -> list[UsageEvent]:
     newest = RawSQL(_LATEST, [customer_id, limit, limit])  # noqa: S611 - constant text, bound parameters
     events = UsageEvent.objects.select_related("metric").filter(id__in=newest)
     return list(events.order_by("-received_at", "-id"))
+
+
+def events_list() -> QuerySet[UsageEvent]:
+    """All events of the environment, with what is shown of them."""
+    return UsageEvent.objects.select_related("metric", "customer", "void")
+
+
+def event_get(*, event_id: UUID) -> UsageEvent:
+    event = events_list().filter(id=event_id).first()
+    if event is None:
+        raise EventNotFound
+    return event

@@ -21,7 +21,7 @@ import psycopg
 from django.db import transaction
 
 from billing.services.catch_up import catch_up_run
-from customers.errors import DomainError, Unavailable
+from customers.errors import Unavailable
 from customers.kernel.caller import Caller
 from customers.kernel.database import call_function
 from customers.kernel.ids import uuid7
@@ -255,12 +255,3 @@ def _store(environment_id: UUID, decisions: Decisions, now: datetime) -> None:
     )
     if answer.status == "key-taken":
         raise _Again
-
-
-def outcome_refusal(outcome: Outcome) -> DomainError | None:
-    """The refusal an outcome is, or None; errors of the database are nobody's refusal and are raised."""
-    if isinstance(outcome, UsageRecorded):
-        return None
-    if isinstance(outcome, DomainError):
-        return outcome
-    raise outcome

@@ -21,10 +21,11 @@ BEGIN
     WHERE c.customer_id = p_customer AND c.metric_id = p_metric AND c.dimension = p_dimension AND c.value = p_value
       AND c.cycle_started_at = v_cycle AND c.rule_id = p_rule;
   IF NOT FOUND THEN
-    SELECT coalesce(sum(e.units), 0), coalesce(sum(e.cost_mc), 0)::bigint INTO units, charged
+    SELECT coalesce(sum(greatest(e.units, 0)), 0), coalesce(sum(e.cost_mc), 0)::bigint INTO units, charged
       FROM metering_usage_event e
       WHERE e.customer_id = p_customer AND e.metric_id = p_metric AND e.received_at >= v_cycle
-        AND (p_dimension = '' OR metering_dimension_value(e.properties -> p_dimension) = p_value);
+        AND (p_dimension = '' OR metering_dimension_value(e.properties -> p_dimension) = p_value)
+        AND NOT EXISTS (SELECT FROM metering_event_void v WHERE v.event_id = e.id);
   END IF;
 END $$;
 

@@ -236,7 +236,7 @@ QUERIES = {
     "holds": "SELECT e.*, c.external_id AS who FROM billing_hold e JOIN customers_customer c "
     "ON c.id = e.account_id WHERE e.environment_id = %s ORDER BY e.id",
     "accounts": "SELECT e.*, c.external_id AS who FROM billing_credit_account e JOIN customers_customer c "
-    "ON c.id = e.customer_id WHERE e.environment_id = %s ORDER BY c.external_id",
+    "ON c.id = e.customer_id WHERE e.environment_id = %s AND e.version > 0 ORDER BY c.external_id",
     "counters": "SELECT e.*, c.external_id AS who, m.key FROM metering_cycle_counter e JOIN customers_customer c "
     "ON c.id = e.customer_id JOIN metering_metric m ON m.id = e.metric_id WHERE e.environment_id = %s "
     "ORDER BY c.external_id, m.key, e.value",

@@ -21,6 +21,7 @@ BEGIN
     FROM metering_usage_event e
     WHERE e.recorded_xid >= p_from AND e.recorded_xid < p_to
       AND (p_stored_before IS NULL OR e.created_at >= p_stored_before)
+      AND NOT EXISTS (SELECT FROM metering_event_void v WHERE v.event_id = e.id)
     GROUP BY 1, 2, 3, 4
   ), added AS (
     INSERT INTO metering_usage_hour AS h (
@@ -46,6 +47,33 @@ BEGIN
   RETURN v_events;
 END $$;
 
+-- Make the hours anew from which an event was voided by transactions from `p_from` up to, without, `p_to`; events from
+-- `p_to` on are still to be added.
+CREATE OR REPLACE FUNCTION metering_rollup_correct(p_from bigint, p_to bigint, p_stored_before timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE h record;
+BEGIN
+  FOR h IN
+    SELECT DISTINCT e.environment_id, e.customer_id, e.metric_id, date_trunc('hour', e.occurred_at, 'UTC') AS hour
+    FROM metering_event_void v JOIN metering_usage_event e ON e.id = v.event_id
+    WHERE v.recorded_xid >= p_from AND v.recorded_xid < p_to ORDER BY 2, 3, 4
+  LOOP
+    DELETE FROM metering_usage_hour t
+      WHERE t.customer_id = h.customer_id AND t.metric_id = h.metric_id AND t.hour = h.hour;
+    INSERT INTO metering_usage_hour (
+      environment_id, customer_id, metric_id, hour, events, units_sum, units_max, units_min, last_units, last_at,
+      last_event_id, cost_mc
+    )
+    SELECT h.environment_id, h.customer_id, h.metric_id, h.hour, count(*), sum(b.units), max(b.units), min(b.units),
+      (array_agg(b.units ORDER BY b.occurred_at DESC, b.id DESC))[1], max(b.occurred_at),
+      (array_agg(b.id ORDER BY b.occurred_at DESC, b.id DESC))[1], sum(b.cost_mc)::bigint
+    FROM metering_events_between(h.customer_id, h.metric_id, h.hour, h.hour + interval '1 hour') b
+    JOIN metering_usage_event e ON e.id = b.id
+    WHERE e.recorded_xid < p_to OR e.created_at < p_stored_before
+    HAVING count(*) > 0;
+  END LOOP;
+END $$;
+
 -- Roll up the events of the next `p_transactions` transactions. `behind` transactions are left then; NULL: another
 -- roller is at work. All environments in one pass, so that the events are read once.
 CREATE OR REPLACE FUNCTION metering_usage_roll_v1(p_transactions bigint, OUT events bigint, OUT behind bigint)
@@ -67,6 +95,7 @@ BEGIN
   END IF;
   v_to := least(w.recorded_before + p_transactions, v_horizon);
   events := metering_rollup_add(w.recorded_before, v_to, w.stored_before);
+  PERFORM metering_rollup_correct(w.recorded_before, v_to, w.stored_before);
   UPDATE metering_usage_watermark SET recorded_before = v_to WHERE id = 1;
   behind := v_horizon - v_to;
 END $$;

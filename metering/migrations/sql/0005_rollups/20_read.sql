@@ -59,6 +59,7 @@ $$;
 
 -- A customer's events of a metric that happened from `p_from` up to, without, `p_to`. Those received within an hour are
 -- found by when they were received (at most five minutes before they happened), the others by an index of their own.
+-- Voided events are not among them.
 CREATE OR REPLACE FUNCTION metering_events_between(
   p_customer uuid, p_metric uuid, p_from timestamptz, p_to timestamptz
 ) RETURNS TABLE (
@@ -68,10 +69,12 @@ CREATE OR REPLACE FUNCTION metering_events_between(
   WHERE e.customer_id = p_customer AND e.metric_id = p_metric
     AND e.received_at >= p_from - interval '5 minutes' AND e.received_at < p_to + interval '1 hour'
     AND e.received_at - e.occurred_at <= interval '1 hour' AND e.occurred_at >= p_from AND e.occurred_at < p_to
+    AND NOT EXISTS (SELECT FROM metering_event_void v WHERE v.event_id = e.id)
   UNION ALL
   SELECT e.id, e.units, e.cost_mc, e.occurred_at, e.received_at, e.properties FROM metering_usage_event e
   WHERE e.customer_id = p_customer AND e.metric_id = p_metric
     AND e.received_at - e.occurred_at > interval '1 hour' AND e.occurred_at >= p_from AND e.occurred_at < p_to
+    AND NOT EXISTS (SELECT FROM metering_event_void v WHERE v.event_id = e.id)
 $$;
 
 -- One quantity, exactly, from the events themselves; the twin of metering/engine/aggregation.py. STABLE: all of it sees
