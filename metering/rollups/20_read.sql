@@ -1,11 +1,16 @@
 -- Usage as it was reported: by the events' own timestamps.
 
--- When the oldest event of an environment was stored that is not in the hours yet; NULL: the hours are complete.
+-- When the oldest event or void of an environment was stored that the hours do not know yet; NULL: they are complete.
 CREATE OR REPLACE FUNCTION metering_usage_pending_v1(p_environment uuid) RETURNS timestamptz
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
-  SELECT min(e.created_at) FROM metering_usage_event e, metering_usage_watermark w
-  WHERE w.id = 1 AND e.environment_id = p_environment AND e.recorded_xid >= w.recorded_before
-    AND (w.stored_before IS NULL OR e.created_at >= w.stored_before)
+  SELECT least(
+    (SELECT min(e.created_at) FROM metering_usage_event e
+      WHERE e.environment_id = p_environment AND e.recorded_xid >= w.recorded_before
+        AND (w.stored_before IS NULL OR e.created_at >= w.stored_before)),
+    (SELECT min(v.created_at) FROM metering_event_void v
+      WHERE v.environment_id = p_environment AND v.recorded_xid >= w.recorded_before
+        AND (w.stored_before IS NULL OR v.created_at >= w.stored_before)))
+  FROM metering_usage_watermark w WHERE w.id = 1
 $$;
 
 -- The hours from `p_from` up to, without, `p_to`, per metric and period (`p_group`: hour | day | month | all); of one

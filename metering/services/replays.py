@@ -35,9 +35,10 @@ _ROWS: Final = 5_000
 _CUSTOMERS_OF_A_SAVE: Final = 500
 _SECONDS_OF_A_SAVE: Final = 5.0
 _NOBODY: Final = UUID(int=0)
+_ZERO: Final = Decimal(0)
 
-# Each customer's events from the start of the cycle that `begin` is in. Of events received at one instant the order of
-# their debits is the order in which they were priced.
+# Each customer's events from the start of the cycle that `begin` is in, without those that were voided. Of events
+# received at one instant the order of their debits is the order in which they were priced.
 _STREAM: Final = """
 WITH who AS (
   SELECT c.id, a.cycle_started_at, a.cycle_ends_at,
@@ -55,12 +56,14 @@ WHERE e.received_at < %(end)s AND e.received_at >= least(
     %(month)s,
     CASE WHEN w.cycle_started_at <= %(begin)s AND %(begin)s < w.cycle_ends_at THEN w.cycle_started_at END,
     (SELECT max(s) FROM unnest(w.starts) AS s WHERE s <= %(begin)s))
+  AND NOT EXISTS (SELECT FROM metering_event_void v WHERE v.event_id = e.id)
 ORDER BY w.id, e.received_at, coalesce(e.ledger_entry_id, e.id), e.id
 """
 _COUNT: Final = """
 SELECT count(*) FROM metering_usage_event e LEFT JOIN billing_credit_account a ON a.customer_id = e.customer_id
 WHERE e.environment_id = %(environment)s AND e.metric_id = %(metric)s
   AND e.received_at >= %(begin)s AND e.received_at < %(end)s
+  AND NOT EXISTS (SELECT FROM metering_event_void v WHERE v.event_id = e.id)
   AND (%(customer)s::uuid IS NULL OR e.customer_id = %(customer)s)
   AND (%(variant)s::uuid IS NULL OR a.plan_variant_id = %(variant)s)
 """
@@ -167,14 +170,15 @@ class _Plan:
         units, cost_mc, received_at, rule_id, properties, cycle_units, cycle_charged_mc = row
         pricing, rule = self.rules.get(rule_id) or (None, None)
         return PastEvent(
-            units=units,
+            # A correction below zero cannot be priced, and counts as nothing, as in the cycle's counters.
+            units=max(units, _ZERO),
             cost_mc=cost_mc,
             received_at=received_at,
             rule=pricing,
             properties=_decode(properties) if properties else None,
             cycle_units=cycle_units,
             cycle_charged_mc=cycle_charged_mc,
-            is_replayed=self.replaces(rule),
+            is_replayed=units > 0 and self.replaces(rule),
         )
 
 

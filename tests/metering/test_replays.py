@@ -273,6 +273,16 @@ def test_a_charge_that_its_rule_does_not_come_to_is_found(
     )
 
 
+def test_voided_events_are_left_out(api: Api, acme: Character) -> None:
+    metered(api, acme, {"cost_type": "tiered", "tiers": TIERS})
+    customer(api)
+    assert used(acme, [8, 4]) == [8000, 3000]
+    event_id = api.get("/v1/events")["data"][1]["id"]
+    assert api.post(f"/v1/events/{event_id}/void", {"reason": "a test"}, idempotency_key="v").status == 200
+    found = result(api, {"cost_type": "tiered", "tiers": TIERS})
+    assert (found["events"], found["before"], found["after"], found["reproduced"]) == (1, 3000, 4000, True)
+
+
 @pytest.fixture
 def many(api: Api, acme: Character, monkeypatch: Any) -> Api:
     """Ten customers with three events each, which is much."""

@@ -166,6 +166,20 @@ def test_an_event_committed_late_is_not_stepped_over(priced: Api, acme: Characte
     assert by_day(priced, of="slow")["data"][0]["units"] == 4
 
 
+def test_a_void_is_a_lag_until_its_hour_is_made_anew(priced: Api) -> None:
+    event_id = use(priced, 2, timestamp="2026-04-03T09:01:00Z")["event_id"]
+    use(priced, 3, timestamp="2026-04-03T09:02:00Z")
+    roll()
+    assert by_day(priced)["data"][0]["max_units"] == 3
+    # when
+    priced.post(f"/v1/events/{event_id}/void", {"reason": "a test"}, idempotency_key="v")
+    assert by_day(priced)["lag_seconds"] > 0
+    roll()
+    # then
+    found = by_day(priced)
+    assert (found["lag_seconds"], found["data"][0]["units"], found["data"][0]["event_count"]) == (0, 3, 1)
+
+
 def test_rollers_at_once_add_each_event_once(priced: Api, together: Any) -> None:
     for _ in range(20):
         use(priced, 1, timestamp="2026-04-03T09:01:00Z")
