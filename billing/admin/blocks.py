@@ -72,7 +72,6 @@ class CreditBlockAdmin(OfCustomers):
         "source_shown",
         "priority",
         "expires",
-        "created",
     )
     list_display_links = ("id_shown",)
     list_filter = ("state", "source")
@@ -101,10 +100,6 @@ class CreditBlockAdmin(OfCustomers):
     @admin.display(description="Expires")
     def expires(self, block: CreditBlock) -> SafeString:
         return instant_shown(block.expires_at)
-
-    @admin.display(description="Created")
-    def created(self, block: CreditBlock) -> SafeString:
-        return instant_shown(block.created_at)
 
     def page(self, request: HttpRequest, record: CreditBlock) -> Page:
         price = (

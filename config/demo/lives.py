@@ -38,7 +38,11 @@ class Life:
         begins_at = self.ends_at - timedelta(days=DAYS, minutes=self.random.randrange(600))
         customer = self._arrive(begins_at)
         self._first_grants(customer, begins_at)
+        campaign_at = self.ends_at - timedelta(days=3, hours=5)
         for at in self._instants(begins_at):
+            if campaign_at <= at and self.person.activity > 2:
+                self._campaign(customer, campaign_at)
+                campaign_at = self.ends_at + timedelta(days=1)
             self._use(customer, at)
         self._end(customer)
         return self.events
@@ -88,6 +92,25 @@ class Life:
             )
         if self.person.fate not in {"low", "spent", "overdrawn"}:
             self._top_up(customer, now + timedelta(minutes=20))
+
+    def _campaign(self, customer: Customer, now: datetime) -> None:
+        """Two more blocks on other terms, so that burn order has something to decide."""
+        if self.person.fate in {"low", "spent", "overdrawn"}:
+            return
+        for source, priority, credits_given, days, reason in (
+            ("promotional", 20, 180, 12, "Autumn campaign"),
+            ("plan_grant", 10, 600, 27, "Growth plan, monthly budget"),
+        ):
+            credits_grant(
+                caller=self.caller,
+                customer=customer,
+                credits_mc=credits_given * _MC,
+                source=source,
+                priority=priority,
+                reason=reason,
+                expires_at=now + timedelta(days=days),
+                now=now,
+            )
 
     def _top_up(self, customer: Customer, now: datetime) -> None:
         amount, price = self.random.choice(_PACKS[: 3 if self.person.activity > 4 else 2])

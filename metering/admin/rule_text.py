@@ -51,9 +51,9 @@ def _terms_text(rate: Mapping[str, Any]) -> str:
 
 
 def _tier_text(tier: Mapping[str, Any]) -> str:
-    bound = f"to {tier['up_to']}" if tier.get("up_to") is not None else "beyond"
+    bound = f"up to {tier['up_to']}" if tier.get("up_to") is not None else "beyond"
     flat = f" + {credits_of_mc(tier['flat_cost'])}" if tier.get("flat_cost") else ""
-    return f"{bound} {credits_of_mc(tier['credit_cost'])}{flat}"
+    return f"{credits_of_mc(tier['credit_cost'])}{flat} {bound}"
 
 
 def version_rows(rules: Iterable[Any]) -> list[dict[str, Any]]:
