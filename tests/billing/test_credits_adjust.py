@@ -78,7 +78,8 @@ def test_the_key_works_for_ever(api: Api, acme: Character, superuser_sql: Any) -
     give(api, 1000)
     first = api.post(URL, {"delta": -100}, idempotency_key="once")
     superuser_sql.execute(
-        "UPDATE customers_idempotency_record SET status = NULL, body = NULL WHERE environment_id = %s", [acme.test.id]
+        "UPDATE customers_idempotency_record SET status = NULL, body = NULL WHERE environment_id = %s",
+        [acme.test.id],
     )
     # when
     again = api.post(URL, {"delta": -100}, idempotency_key="once")

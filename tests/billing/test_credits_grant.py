@@ -16,7 +16,13 @@ def test_a_grant_makes_one_block_and_one_entry(api: Api) -> None:
     # when
     answer = api.post(
         URL,
-        {"credits": 100000, "source": "promotional", "reason": "Welcome", "priority": 5, "metadata": {"campaign": "x"}},
+        {
+            "credits": 100000,
+            "source": "promotional",
+            "reason": "Welcome",
+            "priority": 5,
+            "metadata": {"campaign": "x"},
+        },
         idempotency_key="grant-1",
     )
     # then
@@ -77,7 +83,8 @@ def test_the_key_works_for_ever(api: Api, acme: Character, superuser_sql: Any) -
     # given a grant whose stored answer is gone
     first = api.post(URL, {"credits": 500}, idempotency_key="once")
     superuser_sql.execute(
-        "UPDATE customers_idempotency_record SET status = NULL, body = NULL WHERE environment_id = %s", [acme.test.id]
+        "UPDATE customers_idempotency_record SET status = NULL, body = NULL WHERE environment_id = %s",
+        [acme.test.id],
     )
     # when
     again = api.post(URL, {"credits": 500}, idempotency_key="once")

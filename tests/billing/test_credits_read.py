@@ -27,7 +27,12 @@ def test_blocks_come_in_burn_order(api: Api) -> None:
     soon = give(api, 10, priority=5, expires_at="2998-01-01T00:00:00Z")["block"]["id"]
     plan = give(api, 10, priority=10)["block"]["id"]
     # then
-    assert [block["id"] for block in balance(api, query="?include_blocks=true")["blocks"]] == [plan, soon, late, wallet]
+    assert [block["id"] for block in balance(api, query="?include_blocks=true")["blocks"]] == [
+        plan,
+        soon,
+        late,
+        wallet,
+    ]
 
 
 def test_spent_blocks_are_shown_only_with_all(api: Api) -> None:
@@ -59,14 +64,19 @@ def test_both_forms_of_the_url_and_both_header_forms_say_the_same(api: Api) -> N
 )
 def test_external_ids_of_any_spelling_are_reached(api: Api, external_id: str, path: str) -> None:
     api.post("/v1/customers", {"external_id": external_id})
-    assert api.post(
-        f"/v1/customer-by-external-id/{path}/credits/grant", {"credits": 7}, idempotency_key="g"
-    ).status == 201
+    assert (
+        api.post(
+            f"/v1/customer-by-external-id/{path}/credits/grant", {"credits": 7}, idempotency_key="g"
+        ).status
+        == 201
+    )
     found = api.get(f"/v1/customer-by-external-id/{path}/credits")
     assert (found["external_customer_id"], found["balance"]) == (external_id, 7)
 
 
-def test_a_dead_block_never_counts_although_no_sweeper_ran(api: Api, acme: Character, superuser_sql: Any) -> None:
+def test_a_dead_block_never_counts_although_no_sweeper_ran(
+    api: Api, acme: Character, superuser_sql: Any
+) -> None:
     # given a block that lives two seconds, read by a clock that has passed it
     soon = instant_text(system_now() + timedelta(seconds=2))
     give(api, 100, expires_at=soon)
@@ -106,12 +116,20 @@ def test_history_is_filtered_by_kind_and_time(api: Api) -> None:
     assert len(history(api, query=f"?to={later}")) == 2
 
 
-@pytest.mark.parametrize("query", ["?kind=gift", "?from=yesterday", "?limit=0", "?limit=101", "?cursor=x", "?knd=grant"])
+@pytest.mark.parametrize(
+    "query", ["?kind=gift", "?from=yesterday", "?limit=0", "?limit=101", "?cursor=x", "?knd=grant"]
+)
 def test_a_bad_filter_is_refused(api: Api, query: str) -> None:
     give(api, 10)
-    assert api.get(f"/v1/customer-by-external-id/user_1/credits/history{query}").refusal() == (422, "validation-failed")
+    assert api.get(f"/v1/customer-by-external-id/user_1/credits/history{query}").refusal() == (
+        422,
+        "validation-failed",
+    )
 
 
 def test_an_unknown_customer_is_not_found(api: Api) -> None:
     assert api.get("/v1/customer-by-external-id/nobody/credits").refusal() == (404, "customer-not-found")
-    assert api.get("/v1/customer-by-external-id/nobody/credits/history").refusal() == (404, "customer-not-found")
+    assert api.get("/v1/customer-by-external-id/nobody/credits/history").refusal() == (
+        404,
+        "customer-not-found",
+    )
