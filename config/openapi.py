@@ -18,6 +18,7 @@ from customers.api.hot import Operation
 from customers.api.problem_pages import refusals
 from customers.api.problems import CONTENT_TYPE
 from customers.api.schema import IDEMPOTENCY_KEY, SECURITY
+from customers.api.webhook_catalogue import webhooks_described
 from customers.errors import DomainError
 
 _REF: Final = "#/components/schemas/"
@@ -96,6 +97,12 @@ def add_problems(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
             if method in _METHODS:
                 operation["tags"] = [tag[:1].upper() + tag[1:] for tag in operation["tags"]]
                 _add_problems(path, method, operation)
+    return result
+
+
+def add_webhooks(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
+    """Hook: what we send to others."""
+    result["webhooks"] = webhooks_described()
     return result
 
 

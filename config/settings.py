@@ -184,7 +184,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "POSTPROCESSING_HOOKS": ["config.openapi.add_hot_operations", "config.openapi.add_problems"],
+    "POSTPROCESSING_HOOKS": [
+        "config.openapi.add_hot_operations",
+        "config.openapi.add_problems",
+        "config.openapi.add_webhooks",
+    ],
 }
 
 # --- Logs: one JSON object a line, on standard output

@@ -10,6 +10,7 @@ from django.views.generic import RedirectView
 from config import faults, health
 from config.openapi import DocsView, ReferenceView, openapi_document
 from customers.api import problem_pages
+from customers.api.webhook_catalogue import webhooks_page
 
 handler400 = faults.bad_request
 handler404 = faults.not_found
@@ -20,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("docs", DocsView.as_view(), name="docs"),
+    path("docs/webhooks", webhooks_page, name="webhooks-page"),
     path("redoc", ReferenceView.as_view(), name="redoc"),
     path("problems", problem_pages.problem_index, name="problems"),
     path("problems/<slug:code>", problem_pages.problem_page, name="problem"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from uuid import UUID
 
@@ -32,7 +33,7 @@ class NewestFirst(BasePagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         field: str = getattr(view, "cursor_field", "id")
-        limit = _limit(request.query_params.get("limit"))
+        limit = limit_of(request.query_params)
         cursor = request.query_params.get("cursor")
         if cursor is not None:
             queryset = queryset.filter(**{f"{field}__lt": _position(cursor)})
@@ -82,7 +83,9 @@ class NewestFirst(BasePagination):
         ]
 
 
-def _limit(text: str | None) -> int:
+def limit_of(parameters: Mapping[str, str]) -> int:
+    """How many rows a page has, as its `limit` says."""
+    text = parameters.get("limit")
     if text is None:
         return _LIMIT
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= _LIMIT_MAX):

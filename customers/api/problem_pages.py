@@ -4,42 +4,12 @@ from __future__ import annotations
 
 import re
 from html import escape
-from typing import Final
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from customers.api.pages import page_response
 from customers.errors import DomainError
-
-_PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>{title} · Purser</title>
-<style>
-:root {{ color-scheme: light dark; --ink: #1d2433; --soft: #5d6778; --line: #e3e7ee; --paper: #fff; --mark: #6d28d9; }}
-@media (prefers-color-scheme: dark) {{
-  :root {{ --ink: #e8ebf1; --soft: #9aa5b8; --line: #2a3242; --paper: #131823; --mark: #b794f6; }}
-}}
-body {{ margin: 0 auto; max-width: 42rem; padding: 4rem 1.25rem; background: var(--paper); color: var(--ink);
-  font: 1.0625rem/1.6 system-ui, sans-serif; }}
-a {{ color: var(--mark); text-decoration: none; }} a:hover {{ text-decoration: underline; }}
-nav, .status {{ color: var(--soft); font-size: .9375rem; }}
-h1 {{ line-height: 1.2; margin: .75rem 0; }}
-code {{ font: .9em ui-monospace, monospace; background: var(--line); border-radius: .3rem; padding: .1em .35em; }}
-table {{ border-collapse: collapse; width: 100%; }}
-td {{ border-top: 1px solid var(--line); padding: .5rem .75rem .5rem 0; vertical-align: top; }}
-td.status {{ width: 2.5rem; }}
-</style>
-</head>
-<body>
-<nav><a href="/docs">Purser API</a> · <a href="/problems">Problems</a></nav>
-{body}
-</body>
-</html>
-"""
 
 
 @require_safe
@@ -52,7 +22,7 @@ def problem_page(_request: HttpRequest, code: str) -> HttpResponse:
         f'<p class="status">{refusal.status} · <code>{escape(code)}</code></p>'
         f"<h1>{escape(refusal.title)}</h1>{_paragraphs(refusal)}"
     )
-    return HttpResponse(_PAGE.format(title=escape(refusal.title), body=body))
+    return page_response(title=refusal.title, body=body)
 
 
 @require_safe
@@ -69,7 +39,7 @@ def problem_index(_request: HttpRequest) -> HttpResponse:
         "(<code>application/problem+json</code>, RFC 9457): <code>code</code> says which of these it is, "
         "<code>detail</code> and <code>errors</code> what it was this time. A refused call leaves nothing behind.</p>"
     )
-    return HttpResponse(_PAGE.format(title="Problems", body=f"{text}<table>{rows}</table>"))
+    return page_response(title="Problems", body=f"{text}<table>{rows}</table>")
 
 
 def refusals() -> dict[str, type[DomainError]]:
