@@ -23,6 +23,8 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     task_ignore_result=True,
     task_create_missing_queues=True,
+    # They wait for other people's servers, so they have a queue and a worker of their own.
+    task_routes={"customers.webhooks_*": {"queue": "webhooks"}},
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
     # A web request that rings the doorbell must not wait for a broker that is away: a sweep finds the work.

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from customers.gateways.doorbell import DELIVER, HAND_OUT, QUEUE, endpoint_ring, events_ring
+from customers.gateways.doorbell import DELIVER, HAND_OUT, endpoint_ring, events_ring
 from customers.kernel.clock import system_now
 from customers.services.idempotency import answers_purge
 from customers.services.jobs import job_run, jobs_sweep
@@ -23,7 +23,7 @@ def answers_purge_run() -> int:
     return answers_purge(now=system_now())
 
 
-@shared_task(name="customers.webhooks_sweep", queue=QUEUE)
+@shared_task(name="customers.webhooks_sweep")
 def webhooks_sweep_run() -> int:
     """Ring for everything that is due in any environment, whatever rang, or did not, before."""
     due = webhooks_due()
@@ -35,7 +35,7 @@ def webhooks_sweep_run() -> int:
     return len(due)
 
 
-@shared_task(name=HAND_OUT, queue=QUEUE)
+@shared_task(name=HAND_OUT)
 def webhooks_hand_out_run(environment_id: str) -> int:
     """Queue an environment's events for its endpoints, and have them sent."""
     handed = events_hand_out(environment_id=UUID(environment_id))
@@ -46,7 +46,7 @@ def webhooks_hand_out_run(environment_id: str) -> int:
     return handed
 
 
-@shared_task(name=DELIVER, queue=QUEUE)
+@shared_task(name=DELIVER)
 def webhooks_deliver_run(environment_id: str, endpoint_id: str) -> int:
     """Send what is due to one endpoint; more of it goes to the back of the queue, so that everybody has a turn."""
     sent = endpoint_deliver(environment_id=UUID(environment_id), endpoint_id=UUID(endpoint_id))
