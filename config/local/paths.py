@@ -81,7 +81,9 @@ class Home:
         """A private folder (700) with a path short enough for a socket."""
         here = self.root / "run" / name
         for folder in (here, _runtime_folder() / f"purser-{os.geteuid()}-{self.mark}" / name):
-            if len(os.fsencode(folder)) <= _SOCKET_FOLDER_MAX_BYTES and _made_for(folder, account):
+            # PostgreSQL and its clients take a comma for the end of one folder's name.
+            fits = len(os.fsencode(folder)) <= _SOCKET_FOLDER_MAX_BYTES and "," not in str(folder)
+            if fits and _made_for(folder, account):
                 return folder
         raise LocalError(f"Found no folder for sockets. Choose a shorter PURSER_HOME than {self.root}.")
 

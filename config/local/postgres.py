@@ -78,7 +78,7 @@ class Postgres:
 
     def url(self, *, login: str, password: str, database: str) -> str:
         """A form that libpq and django-environ both read: the socket's folder as a parameter."""
-        host = urlencode({"host": str(self._sockets)}, safe="/")
+        host = urlencode({"host": str(self._sockets)}, safe="/", quote_via=quote)  # a + would stay one
         return f"postgres://{login}:{quote(password, safe='')}@:{_PORT}/{database}?{host}"
 
     def _superuser_password(self) -> str:

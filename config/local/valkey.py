@@ -7,6 +7,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
 
@@ -58,11 +59,11 @@ class Valkey:
 
     def url(self, *, database: int = 0) -> str:
         """For redis-py."""
-        return f"unix://{self._socket}?db={database}"
+        return f"unix://{quote(str(self._socket))}?db={database}"
 
     def celery_url(self, *, database: int = 0) -> str:
         """For Celery, which has its own word for a socket."""
-        return f"redis+socket://{self._socket}?virtual_host={database}"
+        return f"redis+socket://{quote(str(self._socket))}?virtual_host={database}"
 
     def _settings(self) -> list[str]:
         settings = {
