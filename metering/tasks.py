@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+from dataclasses import asdict
+from uuid import UUID
 
+import psycopg
+from celery import shared_task
+from django.db import InterfaceError, OperationalError
+
+from customers.models import Environment
+from customers.services.environments import environment_now
 from metering.services import replays  # noqa: F401 - what a worker runs registers itself
+from metering.services.usage_intake import TryAgain, usage_intake
 from metering.services.usage_rollups import usage_roll
 
 
@@ -12,3 +20,26 @@ from metering.services.usage_rollups import usage_roll
 def usage_roll_run() -> int:
     """Add up what was used since the last time."""
     return usage_roll()
+
+
+@shared_task(
+    name="metering.usage_intake",
+    # What the broker delivers twice is recorded once, so a task that may have worked is simply run again.
+    autoretry_for=(
+        TryAgain,
+        OperationalError,
+        InterfaceError,
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+    ),
+    retry_backoff=True,
+    retry_backoff_max=300,
+    max_retries=None,
+)
+def usage_intake_run(environment_id: str, events: str, actor: str = "system:intake") -> dict[str, int]:
+    """Record a JSON list of events that came through the queue (docs/ingestion.md)."""
+    environment = Environment.objects.get(id=environment_id)
+    intake = usage_intake(
+        environment_id=UUID(environment_id), events=events, actor=actor, now=environment_now(environment)
+    )
+    return asdict(intake)

@@ -16,7 +16,8 @@ from customers.api.requests import EdgeRequest
 from customers.kernel.ids import typeid
 from customers.kernel.instants import instant_parse
 from metering.api.batches import ITEM_CODES, BatchAnswer, batch_record
-from metering.services.usage import UsageInput, usage_record
+from metering.services.group_commit import usage_submit
+from metering.services.usage import UsageInput
 
 
 class UsageCreate(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,7 +54,7 @@ class UsageAccepted(msgspec.Struct):
 def usage_create(request: EdgeRequest) -> HttpResponse:
     wish = decode(request.body, type=UsageCreate)
     usage = usage_input(wish, request.META.get("HTTP_IDEMPOTENCY_KEY"))
-    recorded = usage_record(caller=request.caller, usage=usage, now=request.now)
+    recorded = usage_submit(caller=request.caller, usage=usage, now=request.now)
     answer = UsageAccepted(
         event_id=typeid("evt", recorded.event_id),
         idempotency_key=usage.key,

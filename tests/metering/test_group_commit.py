@@ -1,0 +1,235 @@
+"""Group commit: what waits for each other is recorded together, and nobody suffers from another's event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from threading import Event
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from customers.kernel.clock import system_now
+from metering.services import group_commit
+from metering.services.group_commit import GroupCommit
+from metering.services.usage import UsageInput, UsageRecorded, usage_record
+from metering.services.usage_batch import UsageWish, usages_record
+from tests.conftest import Api, Character
+from tests.making import balance, give, history, make_metric, make_rule, use
+
+
+@pytest.fixture(autouse=True)
+def grouped() -> Iterator[None]:
+    with override_settings(USAGE_GROUP_COMMIT=True, USAGE_GROUP_COMMIT_LANES=1):
+        yield
+
+
+@pytest.fixture
+def priced(api: Api) -> Api:
+    """A metric `api_call` at 1,000 mc a unit, and user_1 with 100,000 mc."""
+    make_metric(api)
+    give(api, 100_000)
+    return api
+
+
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many events each set-based call took."""
+    sizes: list[int] = []
+
+    def watched(*, wishes: Any, **arguments: Any) -> Any:
+        sizes.append(len(wishes))
+        return usages_record(wishes=wishes, **arguments)
+
+    monkeypatch.setattr(group_commit, "usages_record", watched)
+    return sizes
+
+
+@pytest.fixture
+def busy_lane(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """The first call alone does not end before the returned function is called: a group forms behind it."""
+    go_on = Event()
+
+    def slow(**arguments: Any) -> UsageRecorded:
+        if arguments["usage"].key == "first":
+            assert go_on.wait(20)
+        return usage_record(**arguments)
+
+    monkeypatch.setattr(group_commit, "usage_record", slow)
+    return go_on.set
+
+
+def wish(world: Any, key: str, *, units: int = 1, who: str = "user_1", metric: str = "api_call") -> UsageWish:
+    usage = UsageInput(by="external", reference=who, metric_key=metric, units=units, key=key)
+    return UsageWish(caller=world.caller, usage=usage)
+
+
+def waiting(commit: GroupCommit, count: int) -> None:
+    pause = Event()
+    for _ in range(2000):
+        if len(commit._waiting) == count:
+            return
+        pause.wait(0.01)
+    raise AssertionError(f"{len(commit._waiting)} wait, not {count}")
+
+
+def recorded(commit: GroupCommit, each: UsageWish, now: datetime) -> Any:
+    try:
+        return commit.record(each, now)
+    except Exception as refusal:
+        return refusal
+
+
+def test_alone_a_request_goes_its_own_way(priced: Api, groups: list[int]) -> None:
+    for _ in range(3):
+        assert use(priced, 1).status == 202
+    assert groups == []
+    assert balance(priced)["balance"] == 97_000
+
+
+def test_what_waits_is_recorded_together_each_with_its_own_outcome(
+    priced: Api,
+    acme: Character,
+    groups: list[int],
+    busy_lane: Callable[[], None],
+    together: Callable[..., list[Any]],
+) -> None:
+    # given a call under way, and five that come meanwhile
+    commit, now, world = GroupCommit(), system_now(), acme.test
+    wishes = [
+        wish(world, "first"),
+        wish(world, "a", units=2),
+        wish(world, "b", units=1000),
+        wish(world, "c", metric="nothing"),
+        wish(world, "d", who="stranger"),
+        wish(world, "e", units=3),
+    ]
+
+    def deed(index: int) -> Any:
+        if index == len(wishes):
+            waiting(commit, len(wishes) - 1)
+            return busy_lane()
+        if index:
+            until_under_way(commit)
+        return recorded(commit, wishes[index], now)
+
+    # when it ends
+    outcomes = together(len(wishes) + 1, deed)[:-1]
+    # then
+    assert groups == [5]
+    told = [getattr(each, "code", None) or each.cost_mc for each in outcomes]
+    assert told == [1000, 2000, "insufficient-credits", "metric-not-found", "insufficient-credits", 3000]
+    assert balance(priced)["balance"] == 94_000
+    assert {each["idempotency_key"] for each in history(priced) if each["kind"] == "debit"} == {
+        "first",
+        "a",
+        "e",
+    }
+
+
+def until_under_way(commit: GroupCommit) -> None:
+    pause = Event()
+    while commit._under_way == 0:
+        pause.wait(0.005)
+
+
+def test_a_group_that_fails_is_taken_apart(
+    priced: Api,
+    acme: Character,
+    busy_lane: Callable[[], None],
+    together: Callable[..., list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a database that takes no groups today
+    def broken(**_arguments: Any) -> Any:
+        raise RuntimeError("no groups today")
+
+    monkeypatch.setattr(group_commit, "usages_record", broken)
+    commit, now = GroupCommit(), system_now()
+
+    def deed(index: int) -> Any:
+        if index == 5:
+            waiting(commit, 4)
+            return busy_lane()
+        if index:
+            until_under_way(commit)
+        return recorded(commit, wish(acme.test, "first" if index == 0 else f"k{index}"), now)
+
+    # when
+    outcomes = together(6, deed)[:-1]
+    # then each was recorded singly, and the next call finds the lane free
+    assert [each.duplicate for each in outcomes] == [False] * 5
+    assert balance(priced)["balance"] == 95_000
+    assert commit._under_way == 0
+    assert recorded(commit, wish(acme.test, "last"), now).duplicate is False
+
+
+def test_environments_are_never_mixed(
+    priced: Api,
+    acme: Character,
+    groups: list[int],
+    busy_lane: Callable[[], None],
+    together: Callable[..., list[Any]],
+) -> None:
+    # given
+    live = Api(acme.live.secret)
+    make_metric(live)
+    give(live, 100_000)
+    commit, now = GroupCommit(), system_now()
+
+    def deed(index: int) -> Any:
+        if index == 7:
+            waiting(commit, 6)
+            return busy_lane()
+        if index:
+            until_under_way(commit)
+        world = acme.live if index % 2 else acme.test
+        return recorded(commit, wish(world, "first" if index == 0 else f"k{index}"), now)
+
+    # when
+    together(8, deed)
+    # then
+    assert groups == [3, 3]
+    assert balance(priced)["balance"] == 96_000
+    assert balance(live)["balance"] == 97_000
+
+
+def test_one_key_in_one_group_is_one_event(
+    priced: Api,
+    acme: Character,
+    groups: list[int],
+    busy_lane: Callable[[], None],
+    together: Callable[..., list[Any]],
+) -> None:
+    commit, now = GroupCommit(), system_now()
+
+    def deed(index: int) -> Any:
+        if index == 4:
+            waiting(commit, 3)
+            return busy_lane()
+        if index:
+            until_under_way(commit)
+        return recorded(commit, wish(acme.test, "first" if index == 0 else "same"), now)
+
+    outcomes = together(5, deed)[:-1]
+    assert groups == [3]
+    assert sorted(each.duplicate for each in outcomes[1:]) == [False, True, True]
+    assert len({each.event_id for each in outcomes[1:]}) == 1
+    assert balance(priced)["balance"] == 98_000
+
+
+def test_through_the_api_a_crowd_pays_exactly(priced: Api, together: Callable[..., list[Any]]) -> None:
+    # given 100 credits, and 32 clients that want five each
+    answers = together(32, lambda _: [use(priced, 1) for _ in range(5)])
+    # then
+    statuses = [answer.status for each in answers for answer in each]
+    assert (statuses.count(202), statuses.count(402)) == (100, 60)
+    assert balance(priced)["balance"] == 0
+
+
+def test_a_new_price_counts_for_a_group_too(priced: Api, together: Callable[..., list[Any]]) -> None:
+    make_rule(priced, cost_type="flat", unit_cost=10)
+    answers = together(16, lambda _: use(priced, 7))
+    assert {answer["estimated_cost"] for answer in answers} == {10}
+    assert balance(priced)["balance"] == 100_000 - 160
