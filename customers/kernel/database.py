@@ -22,6 +22,7 @@ from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int8
 
 from customers.kernel.json import json_text
+from customers.kernel.statements import Statements
 
 _SET: Final = "SELECT set_config('purser.environment_id', $1, false)"
 
@@ -124,8 +125,7 @@ _row_classes: Final[dict[str, Any]] = {}
 
 def _row_class(sql: str) -> Any:
     """The class for the rows of the statement that was just executed."""
-    columns = [column.name for column in _kept.cursor.description]
-    return _row_classes.setdefault(sql, namedtuple("Row", columns))
+    return _row_classes.setdefault(sql, namedtuple("Row", _kept.statements.columns))
 
 
 def _parameter(value: Any) -> Any:
@@ -153,22 +153,19 @@ def _execute(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 def _execute_once(sql: str, parameters: Sequence[Any], wrapper: BaseDatabaseWrapper) -> list[tuple[Any, ...]]:
     wrapper.ensure_connection()
-    cursor = _cursor_of(wrapper.connection)
-    cursor.execute(sql, parameters, prepare=True)
-    result = cursor.pgresult
-    return cursor.fetchall() if result is not None and result.nfields else []
+    return _statements_of(wrapper.connection).rows(sql, parameters)
 
 
 _kept: Final = local()
 connection_created.connect(_environment_again)
 
 
-def _cursor_of(raw: psycopg.Connection[Any]) -> psycopg.RawCursor[Any]:
-    """This thread's cursor, kept as long as its connection: making one costs as much as a small query."""
-    cursor: psycopg.RawCursor[Any] | None = getattr(_kept, "cursor", None)
-    if cursor is None or cursor.connection is not raw:
-        cursor = _kept.cursor = psycopg.RawCursor(raw)
-    return cursor
+def _statements_of(raw: psycopg.Connection[Any]) -> Statements:
+    """This thread's, kept as long as its connection."""
+    statements: Statements | None = getattr(_kept, "statements", None)
+    if statements is None or statements.connection is not raw:
+        statements = _kept.statements = Statements(raw)
+    return statements
 
 
 def _connection_is_lost(wrapper: BaseDatabaseWrapper) -> bool:
