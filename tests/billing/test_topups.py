@@ -154,7 +154,7 @@ def test_exponents() -> None:
 
 def test_a_retry_with_another_expiry_is_the_same_topup(api: Api) -> None:
     # given: what source 001's code does at each retry
-    terms = {"credits": 50000, "price_paid": 0, "currency": "mc", "priority": 10}
+    terms: dict[str, Any] = {"credits": 50000, "price_paid": 0, "currency": "mc", "priority": 10}
     first = topup(api, **terms, expires_at="2099-01-01T00:00:00Z", key="plan-grant:1")
     # when
     again = topup(api, **terms, expires_at="2099-01-01T00:00:07Z", key="plan-grant:1")
