@@ -23,8 +23,9 @@ from billing.selectors.overview import (
 from customers.admin.display import credits_shown, credits_text, instant_shown
 from customers.admin.records import list_url, record_url
 from customers.admin.requests import environment_of, of_admin
-from customers.models import Customer, Environment, OutboxEvent
+from customers.models import Customer, Environment, OutboxEvent, WebhookDelivery, WebhookEndpoint
 from customers.selectors.overview import WAITING_MAX, CustomerTotals, customer_totals
+from customers.selectors.webhooks import WebhookHealth, webhook_health
 from metering.models import BillableMetric, MeteringRule, UsageEvent
 from metering.selectors.overview import usage_on
 
@@ -72,6 +73,7 @@ class Step:
 class _Numbers:
     credits: CreditTotals
     customers: CustomerTotals
+    webhooks: WebhookHealth
     usage: list[Any]
     burned: dict[date, int]
     low: int
@@ -115,6 +117,7 @@ def _numbers(environment: Environment, now: datetime) -> _Numbers:
     return _Numbers(
         credits=totals,
         customers=customer_totals(environment_id=environment.id),
+        webhooks=webhook_health(environment_id=environment.id),
         usage=usage_on(environment_id=environment.id, day=now.date(), is_clocked=is_clocked),
         burned=_burned(environment, now.date(), is_clocked),
         low=low,
@@ -189,6 +192,8 @@ def _tiles(numbers: _Numbers) -> Iterator[Tile]:
         tone="warning" if numbers.low else "good",
     )
     yield _webhooks_tile(customers)
+    if numbers.webhooks.endpoints:
+        yield _endpoints_tile(numbers.webhooks)
     yield _health_tile(numbers.health)
 
 
@@ -200,6 +205,19 @@ def _webhooks_tile(customers: CustomerTotals) -> Tile:
         note=f"oldest {since:%Y-%m-%d %H:%M} UTC" if since else "nothing waits",
         url=list_url(OutboxEvent, dispatch="pending"),
         icon="webhook",
+    )
+
+
+def _endpoints_tile(webhooks: WebhookHealth) -> Tile:
+    ill = webhooks.failing + webhooks.disabled
+    dead = list_url(WebhookDelivery, state__exact="dead")
+    return Tile(
+        label="Webhook health",
+        value=f"{ill:,} of {webhooks.endpoints:,} ill" if ill else "In order",
+        note=f"{webhooks.failing:,} failing, {webhooks.disabled:,} disabled; dead deliveries: {webhooks.dead:,}",
+        url=dead if webhooks.dead and not ill else list_url(WebhookEndpoint),
+        icon="dns",
+        tone="bad" if webhooks.disabled else "warning" if ill or webhooks.dead else "good",
     )
 
 

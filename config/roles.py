@@ -20,6 +20,8 @@ _VIEW: Final = (
     "customers.view_customer",
     "customers.view_auditrecord",
     "customers.view_outboxevent",
+    "customers.view_webhookendpoint",
+    "customers.view_webhookdelivery",
     "billing.view_creditaccount",
     "billing.view_creditblock",
     "billing.view_ledgerentry",
@@ -30,10 +32,12 @@ _VIEW: Final = (
     "metering.view_usageevent",
 )
 _MOVE_CREDITS: Final = ("billing.grant_credits", "billing.adjust_credits")
-_SUPPORT: Final = (*_MOVE_CREDITS, "customers.change_customer")
+_SUPPORT: Final = (*_MOVE_CREDITS, "customers.change_customer", "customers.change_webhookdelivery")
 _OPERATE: Final = (
     "customers.add_customer",
     "customers.delete_customer",
+    "customers.add_webhookendpoint",
+    "customers.change_webhookendpoint",
     "customers.add_apikey",
     "customers.change_apikey",
     "metering.add_billablemetric",

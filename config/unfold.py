@@ -109,6 +109,10 @@ UNFOLD: dict[str, Any] = {
                 "title": "Operations",
                 "items": [
                     _item("Webhook events", "webhook", "customers_outboxevent", "customers.view_outboxevent"),
+                    _item(
+                        "Deliveries", "outbox", "customers_webhookdelivery", "customers.view_webhookdelivery"
+                    ),
+                    _item("Endpoints", "dns", "customers_webhookendpoint", "customers.view_webhookendpoint"),
                     _item("Audit", "history", "customers_auditrecord", "customers.view_auditrecord"),
                 ],
             },

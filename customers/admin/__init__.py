@@ -9,6 +9,8 @@ from customers.admin import (
     outbox,
     tenants,
     users,
+    webhook_deliveries,
+    webhook_endpoints,
 )
 
 __all__ = [
@@ -20,4 +22,6 @@ __all__ = [
     "outbox",
     "tenants",
     "users",
+    "webhook_deliveries",
+    "webhook_endpoints",
 ]

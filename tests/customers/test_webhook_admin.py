@@ -1,0 +1,115 @@
+"""Webhook endpoints and deliveries in the admin."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import override_settings
+
+from customers.kernel.database import environment_scope
+from customers.models import AuditRecord, WebhookDelivery, WebhookEndpoint
+from tests.customers.test_webhook_delivery import emit, make_customer, work
+from tests.customers.webhook_receiver import Answer, receiving
+from tests.desk import Desk, somebody
+
+ENDPOINTS = "/admin/customers/webhookendpoint/"
+DELIVERIES = "/admin/customers/webhookdelivery/"
+
+
+@pytest.fixture(autouse=True)
+def _loopback():
+    with override_settings(WEBHOOKS_ALLOW_PRIVATE=True, WEBHOOKS_DOORBELL=False):
+        yield
+
+
+@pytest.fixture
+def desk(acme, operator):
+    return Desk(operator, acme.test)
+
+
+@pytest.fixture
+def receiver():
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+def endpoint(desk, acme, receiver):
+    page = desk.send(f"{ENDPOINTS}add/", {"url": receiver.url, "events": "credit.*"}).content.decode()
+    assert re.search(r"whsec_[A-Za-z0-9]{32}", page)
+    with environment_scope(acme.test.id):
+        return WebhookEndpoint.objects.get()
+
+
+def test_an_endpoint_is_added_with_its_secret_shown_once_and_listed(desk, endpoint):
+    listed = desk.open(ENDPOINTS)
+    page = desk.open(f"{ENDPOINTS}{endpoint.public_id}/change/")
+
+    assert endpoint.url in listed
+    assert "whsec_" not in listed + page
+    assert endpoint.events == ["credit.*"]
+
+
+def test_a_bad_url_is_said_at_its_field(desk):
+    answer = desk.send(f"{ENDPOINTS}add/", {"url": "http://169.254.169.254/", "events": "*"})
+
+    assert answer.status_code == 422
+    assert "link-local" in answer.content.decode()
+
+
+def test_every_attempt_is_shown_and_a_dead_delivery_is_retried(desk, acme, receiver, endpoint):
+    world = acme.test
+    receiver.behave = lambda _event: Answer(500, body=b"<b>broken</b>")
+    with environment_scope(world.id):
+        emit(world, make_customer(world), amount=5)
+        work(world, endpoint)
+        WebhookDelivery.objects.update(state="dead")
+        delivery = WebhookDelivery.objects.get()
+    path = f"{DELIVERIES}{delivery.public_id}/change/"
+    page = desk.open(path)
+    assert "HTTP 500" in page
+    assert "&lt;b&gt;broken" in page
+    assert "webhook-signature" in page
+
+    receiver.behave = lambda _event: Answer()
+    desk.send(f"{DELIVERIES}{delivery.public_id}/retry/", {"reason": "Fixed"})
+    with environment_scope(world.id):
+        work(world, endpoint)
+        delivery.refresh_from_db()
+        assert delivery.state == "delivered"
+        assert AuditRecord.objects.filter(action="webhook_delivery.retried", reason="Fixed").count() == 1
+    assert "Attempt 2" in desk.open(path)
+    assert "1 arrived, 1 failed" in desk.open(ENDPOINTS)
+    assert "credit.granted" in desk.open(f"{DELIVERIES}?endpoint={endpoint.public_id}")
+
+
+def test_pause_resume_test_rotate_disable_and_retry_are_dialogs(desk, acme, endpoint, receiver):
+    path = f"{ENDPOINTS}{endpoint.public_id}"
+
+    def status_after(deed, **data):
+        answer = desk.send(f"{path}/{deed}/", {"reason": "Because", **data})
+        assert answer.status_code in (200, 302), answer.content
+        with environment_scope(acme.test.id):
+            return WebhookEndpoint.objects.get().status
+
+    assert status_after("pause") == "paused"
+    assert status_after("resume", redeliver_from="") == "active"
+    assert status_after("test") == "active"
+    assert status_after("rotate") == "active"
+    assert status_after("retry") == "active"
+    assert status_after("edit", url=endpoint.url, events="*\ncredit.consumed", description="x") == "active"
+    assert status_after("disable") == "disabled"
+    with environment_scope(acme.test.id):
+        assert WebhookEndpoint.objects.get().events == ["*", "credit.consumed"]
+        assert WebhookDelivery.objects.get().event.event == "webhook.test"
+
+
+def test_a_viewer_looks_and_changes_nothing_and_pages_stay_cheap(desk, acme, endpoint):
+    viewer = Desk(somebody("viewer"), acme.test)
+
+    assert endpoint.url in viewer.open(ENDPOINTS)
+    viewer.open(f"{ENDPOINTS}{endpoint.public_id}/pause/", status=403)
+    viewer.open(f"{ENDPOINTS}add/", status=403)
+    for page in (ENDPOINTS, DELIVERIES, f"{ENDPOINTS}{endpoint.public_id}/change/"):
+        assert desk.queries(page) <= 15
