@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import psycopg
 from django.db import connection
@@ -32,7 +33,7 @@ from config.local.throwaway import Throwaway, clean_environment
 from customers.kernel.database import environment_clear
 
 _DATABASE = "purser"
-_STARTED_WITHIN = 60.0
+_STARTED_WITHIN = 120.0
 #: Enough that one death meets every kind of call in the middle.
 _THREADS = 24
 
@@ -64,7 +65,7 @@ class House:
     @property
     def database_socket(self) -> Path:
         """The folder of PostgreSQL's socket."""
-        return Path(self.environment()["DATABASE_URL"].partition("?host=")[2])
+        return Path(unquote(self.environment()["DATABASE_URL"].partition("?host=")[2]))
 
     def superuser(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self.superuser_url, autocommit=True)
@@ -132,8 +133,8 @@ class House:
         self.web_kill()
         environment = self.environment(**settings)
         if database_socket is not None:
-            url = environment["DATABASE_URL"]
-            environment["DATABASE_URL"] = url.replace(str(self.database_socket), str(database_socket))
+            address = environment["DATABASE_URL"].partition("?")[0]
+            environment["DATABASE_URL"] = f"{address}?host={quote(str(database_socket))}"
         arguments = web_arguments(port=self.port, workers=workers)
         arguments[arguments.index("--blocking-threads") + 1] = str(threads)
         self.web = self.run(arguments, log="web", environment=environment)
@@ -257,7 +258,7 @@ class Backend:
             self._http = None
 
 
-def wait_until(true: Callable[[], bool], *, what: str, seconds: float = 15.0) -> None:
+def wait_until(true: Callable[[], bool], *, what: str, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"waited in vain until {what}"

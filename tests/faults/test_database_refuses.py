@@ -77,9 +77,9 @@ def test_a_statement_that_takes_too_long_is_cut_off_and_the_connection_serves_on
     afterwards: dict[str, Any],
     passing: dict[str, list[Deed]],
 ) -> None:
-    # given a web whose statements may take a fifth of a second
+    # given a web whose statements may take a second
     with web.superuser() as superuser:
-        superuser.execute("ALTER ROLE purser SET statement_timeout = '200ms'")
+        superuser.execute("ALTER ROLE purser SET statement_timeout = '1s'")
         try:
             web.web_start(threads=1)
             for deed in passing["billing_ledger_entry"][::3]:

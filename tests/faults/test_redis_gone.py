@@ -17,7 +17,7 @@ from tests.faults.deeds import DEEDS, Case, done
 from tests.faults.house import Backend, House
 
 #: The limiter waits a tenth of a second, then asks nobody for a second. The rest is for a busy machine.
-_SLOWEST_SECONDS: Final = 2.0
+_SLOWEST_SECONDS: Final = 5.0
 
 
 @contextmanager

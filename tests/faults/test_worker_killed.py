@@ -111,4 +111,4 @@ def test_a_worker_killed_in_the_middle_has_done_nothing_that_the_next_run_does_n
     worker.start()
     worker.ring(task)
     worker.ring(task)
-    wait_until(lambda: is_finished(web, due), what=f"{task} has finished", seconds=30)
+    wait_until(lambda: is_finished(web, due), what=f"{task} has finished")
