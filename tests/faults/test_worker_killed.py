@@ -15,7 +15,7 @@ from tests.faults.deeds import done
 from tests.faults.failpoints import Failpoints
 from tests.faults.house import Backend, House, wait_until
 
-_CUSTOMERS = 12
+_CUSTOMERS = 6
 
 
 class Worker:
@@ -51,8 +51,9 @@ def worker(house: House) -> Iterator[Worker]:
 def due(web: House, backend: Backend) -> list[str]:
     """Customers of whom a block has expired, at which nobody has looked since."""
     customers = [f"due-{uuid4().hex}" for _ in range(_CUSTOMERS)]
-    soon = datetime.now(UTC) + timedelta(seconds=2)
+    soon = datetime.now(UTC)
     for who in customers:
+        soon = datetime.now(UTC) + timedelta(seconds=5)
         path = f"/v1/customer-by-external-id/{who}/credits/grant"
         done(backend.post(path, {"credits": 10_000, "expires_at": soon.isoformat()}, key=uuid4().hex))
     wait_until(lambda: datetime.now(UTC) > soon + timedelta(seconds=0.5), what="the blocks have expired")
