@@ -83,7 +83,11 @@ def test_overage_with_a_limit_affords_down_to_it(priced: Api) -> None:
 def test_a_metric_without_a_rule_is_denied_with_the_reason(priced: Api) -> None:
     priced.post("/v1/metrics", {"key": "free", "name": "Free"})
     answer = check(priced, metric="free")
-    assert (answer["allowed"], answer["reason"], answer["estimated_cost"]) == (False, "no_metering_rule", None)
+    assert (answer["allowed"], answer["reason"], answer["estimated_cost"]) == (
+        False,
+        "no_metering_rule",
+        None,
+    )
 
 
 def test_credits_for_another_metric_do_not_help(priced: Api) -> None:
@@ -139,7 +143,9 @@ def test_unknown_customers_and_metrics_are_not_found(priced: Api) -> None:
     assert priced.get("/v1/customer-by-external-id/nobody").status == 404
 
 
-def test_a_metric_made_by_another_process_is_found_at_once(priced: Api, acme: Character, superuser_sql: Any) -> None:
+def test_a_metric_made_by_another_process_is_found_at_once(
+    priced: Api, acme: Character, superuser_sql: Any
+) -> None:
     check(priced)
     superuser_sql.execute(
         "INSERT INTO metering_metric (id, environment_id, key, name, description, aggregation, status, created_at, "

@@ -10,7 +10,12 @@ import pytest
 from tests.conftest import Api, Character
 from tests.making import balance, give, make_metric
 
-GOOD = {"external_customer_id": "user_1", "billable_metric_key": "api_call", "units": 1, "idempotency_key": "k"}
+GOOD = {
+    "external_customer_id": "user_1",
+    "billable_metric_key": "api_call",
+    "units": 1,
+    "idempotency_key": "k",
+}
 
 
 @pytest.fixture
@@ -109,7 +114,9 @@ def test_a_metric_without_a_rule_is_refused(priced: Api) -> None:
 
 
 def test_a_property_without_a_rate_is_refused(priced: Api) -> None:
-    make_metric(priced, key="model", dimension="model", rates={"a": {"cost_type": "per_unit", "unit_cost": 1}})
+    make_metric(
+        priced, key="model", dimension="model", rates={"a": {"cost_type": "per_unit", "unit_cost": 1}}
+    )
     answer = priced.post("/v1/usage", {**GOOD, "billable_metric_key": "model", "properties": {"model": "b"}})
     assert answer.refusal() == (422, "no-rate-for-property")
 

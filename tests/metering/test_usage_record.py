@@ -66,7 +66,12 @@ def test_the_customer_may_be_named_the_other_way_at_the_retry(priced: Api) -> No
     customer_id = balance(priced)["customer_id"]
     again = priced.post(
         "/v1/usage",
-        {"customer_id": customer_id, "billable_metric_key": "api_call", "units": 2, "idempotency_key": "event-1"},
+        {
+            "customer_id": customer_id,
+            "billable_metric_key": "api_call",
+            "units": 2,
+            "idempotency_key": "event-1",
+        },
     )
     assert again["duplicate"] is True
 
@@ -80,7 +85,9 @@ def test_the_customer_may_be_named_the_other_way_at_the_retry(priced: Api) -> No
         {"timestamp": "2026-01-01T00:00:00Z"},
     ],
 )
-def test_a_key_used_for_something_else_is_refused_and_names_the_event(priced: Api, change: dict[str, Any]) -> None:
+def test_a_key_used_for_something_else_is_refused_and_names_the_event(
+    priced: Api, change: dict[str, Any]
+) -> None:
     # given
     give(priced, 100000, to="user_2")
     body = {
@@ -212,14 +219,21 @@ def test_tiers_go_on_where_an_earlier_rule_of_the_cycle_left_off(api: Api) -> No
     give(api, 1000)
     use(api, 3)
     # when the rule becomes tiered within the cycle
-    make_rule(api, cost_type="tiered", tiers=[{"up_to": 4, "credit_cost": 10}, {"up_to": None, "credit_cost": 1}])
+    make_rule(
+        api, cost_type="tiered", tiers=[{"up_to": 4, "credit_cost": 10}, {"up_to": None, "credit_cost": 1}]
+    )
     # then one unit is left of the first tier
     assert use(api, 3)["estimated_cost"] == 12
 
 
 def test_rates_go_by_a_property_each_with_its_own_counter(api: Api) -> None:
-    small = {"cost_type": "tiered", "tiers": [{"up_to": 1, "credit_cost": 10}, {"up_to": None, "credit_cost": 1}]}
-    make_metric(api, dimension="model", rates={"small": small, "*": {"cost_type": "per_unit", "unit_cost": 7}})
+    small = {
+        "cost_type": "tiered",
+        "tiers": [{"up_to": 1, "credit_cost": 10}, {"up_to": None, "credit_cost": 1}],
+    }
+    make_metric(
+        api, dimension="model", rates={"small": small, "*": {"cost_type": "per_unit", "unit_cost": 7}}
+    )
     give(api, 1000)
     assert use(api, 2, properties={"model": "small"})["estimated_cost"] == 11
     assert use(api, 1, properties={"model": "other"})["estimated_cost"] == 7
@@ -254,14 +268,16 @@ def test_low_balance_is_told_once_per_crossing(priced: Api, acme: Character, sup
     assert told == [(90000,), (85000,)]
 
 
-def test_a_rule_made_by_another_process_counts_at_once(priced: Api, acme: Character, superuser_sql: Any) -> None:
+def test_a_rule_made_by_another_process_counts_at_once(
+    priced: Api, acme: Character, superuser_sql: Any
+) -> None:
     # given this process knows the catalogue
     use(priced, 1)
     # when another process changes the price behind its back
     superuser_sql.execute(
         "INSERT INTO metering_rule (id, environment_id, metric_id, version, cost_type, definition, effective_from, "
         "config_version, created_at) SELECT purser_uuid7(), r.environment_id, r.metric_id, 2, 'flat', "
-        "'{\"cost_type\": \"flat\", \"unit_cost\": 1}', now(), e.config_version + 1, now() "
+        '\'{"cost_type": "flat", "unit_cost": 1}\', now(), e.config_version + 1, now() '
         "FROM metering_rule r JOIN customers_environment e ON e.id = r.environment_id WHERE e.id = %s",
         [acme.test.id],
     )
@@ -301,7 +317,9 @@ def test_one_event_id_in_two_environments_is_two_events(priced: Api, acme: Chara
     assert (balance(priced)["balance"], balance(live)["balance"]) == (99000, 4000)
 
 
-def test_one_key_from_twenty_clients_at_once_is_one_event(priced: Api, together: Callable[..., list[Any]]) -> None:
+def test_one_key_from_twenty_clients_at_once_is_one_event(
+    priced: Api, together: Callable[..., list[Any]]
+) -> None:
     # when
     answers = together(20, lambda _: use(priced, 5, idempotency_key="same"))
     # then
@@ -320,7 +338,9 @@ def test_credits_for_half_let_exactly_half_pass(priced: Api, together: Callable[
     assert balance(priced)["balance"] == 0
 
 
-def test_a_tiered_hot_account_neither_loses_nor_repeats_a_price(api: Api, together: Callable[..., list[Any]]) -> None:
+def test_a_tiered_hot_account_neither_loses_nor_repeats_a_price(
+    api: Api, together: Callable[..., list[Any]]
+) -> None:
     # given
     tiers = [{"up_to": 50, "credit_cost": 10}, {"up_to": None, "credit_cost": 1}]
     make_metric(api, cost_type="tiered", tiers=tiers)
