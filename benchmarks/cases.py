@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from benchmarks import requests
+from benchmarks import ledger, requests
 from benchmarks.http import http
 from benchmarks.instance import Instance
 from benchmarks.pgbench import pgbench, usage_script
@@ -135,6 +135,18 @@ def _http(instance: Instance, options: Options, server: str, request: Request) -
     )
 
 
+@contextmanager
+def debit(instance: Instance, options: Options) -> Iterator[Mapping[str, Alternative]]:
+    with ledger.debit(instance, clients=options.connections, seconds=options.seconds) as alternatives:
+        yield alternatives
+
+
+@contextmanager
+def blocks(instance: Instance, options: Options) -> Iterator[Mapping[str, Alternative]]:
+    with ledger.blocks(instance, seconds=options.seconds) as alternatives:
+        yield alternatives
+
+
 CASES: Final[Mapping[str, Case]] = {
     "usage": Case(
         title="POST /v1/usage, 10,000 accounts",
@@ -177,6 +189,23 @@ CASES: Final[Mapping[str, Case]] = {
             Aim(name="entitlement p50 to an empty view", of=p50("entitlement", "empty view"), at_most=4.5),
             Aim(name="balance p50 to an empty view", of=p50("balance", "empty view")),
             Aim(name="usage p50 to an empty view", of=p50("usage", "empty view")),
+        ),
+    ),
+    "debit": Case(
+        title="The kernel's debit, 10,000 accounts, by pgbench",
+        open=debit,
+        aims=(
+            Aim(name="transactions to three bare writes", of=rate("debit", "three writes"), at_least=0.5),
+            Aim(name="CPU to three bare writes", of=cpu("debit", "three writes")),
+        ),
+    ),
+    "blocks": Case(
+        title="The kernel's debit as an account's blocks grow, by pgbench",
+        open=blocks,
+        aims=tuple(
+            Aim(name=f"CPU with {name} to one live block", of=cpu(name, "1 live"), at_most=1.3)
+            for name in ledger.SIZES
+            if name != "1 live"
         ),
     ),
 }
