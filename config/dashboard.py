@@ -14,11 +14,10 @@ from django.urls import reverse
 from billing.models import CreditBlock, Hold, LedgerEntry, VerificationRun
 from billing.selectors.overview import (
     CreditTotals,
-    attention_counts,
     burned_by_day,
     credit_totals,
     last_verification,
-    low_balances,
+    lowest_balances,
 )
 from customers.admin.display import credits_shown, credits_text, instant_shown
 from customers.admin.records import list_url, record_url
@@ -77,7 +76,7 @@ class _Numbers:
     usage: list[Any]
     burned: dict[date, int]
     low: int
-    overdrawn: int
+    lowest: list[Customer]
     health: VerificationRun | None
     today: date
 
@@ -100,7 +99,7 @@ def _home(request: HttpRequest) -> dict[str, Any]:
             "bars": _bars(numbers),
             "burned_total": credits_text(sum(numbers.burned.values())),
             "usage": _usage_lines(numbers),
-            "attention": _attention() if numbers.low else [],
+            "attention": _attention(numbers),
             "attention_url": list_url(Customer, balance="low"),
             "steps": [] if all(step.is_done for step in steps) else steps,
             "now": instant_shown(now),
@@ -113,7 +112,7 @@ def _home(request: HttpRequest) -> dict[str, Any]:
 def _numbers(environment: Environment, now: datetime) -> _Numbers:
     is_clocked = environment.frozen_at is not None
     totals = credit_totals(environment_id=environment.id, now=now)
-    low, overdrawn = attention_counts() if totals.accounts else (0, 0)
+    low, lowest = lowest_balances(limit=_ATTENTION_MAX) if totals.accounts else (0, [])
     return _Numbers(
         credits=totals,
         customers=customer_totals(environment_id=environment.id),
@@ -121,7 +120,7 @@ def _numbers(environment: Environment, now: datetime) -> _Numbers:
         usage=usage_on(environment_id=environment.id, day=now.date(), is_clocked=is_clocked),
         burned=_burned(environment, now.date(), is_clocked),
         low=low,
-        overdrawn=overdrawn,
+        lowest=lowest,
         health=last_verification() if totals.accounts else None,
         today=now.date(),
     )
@@ -186,7 +185,7 @@ def _tiles(numbers: _Numbers) -> Iterator[Tile]:
     yield Tile(
         label="Low balances",
         value=f"{numbers.low:,}",
-        note=f"{numbers.overdrawn:,} in overdraft",
+        note=f"{totals.overdrawn:,} in overdraft",
         url=list_url(Customer, balance="low"),
         icon="trending_down",
         tone="warning" if numbers.low else "good",
@@ -262,20 +261,15 @@ def _usage_lines(numbers: _Numbers) -> list[dict[str, Any]]:
     ]
 
 
-def _attention() -> list[dict[str, Any]]:
+def _attention(numbers: _Numbers) -> list[dict[str, Any]]:
     """Who runs out first, or has run out."""
-    rows = (
-        low_balances()
-        .select_related("credit_account")
-        .order_by("credit_account__balance_mc")[:_ATTENTION_MAX]
-    )
     return [
         {
             "label": customer.label,
             "url": record_url(Customer, customer.pk),
             "balance": credits_shown(customer.credit_account.balance_mc),
         }
-        for customer in rows
+        for customer in numbers.lowest
     ]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet, Window
 from django.db.models.lookups import LessThanOrEqual
 
 from billing.models import VerificationRun
@@ -26,7 +26,7 @@ WITH standing AS (
     WHERE a.environment_id = $1 AND a.next_change_at <= $2
 )
 SELECT coalesce(sum(greatest(balance_mc, 0)), 0)::bigint, coalesce(sum(greatest(-balance_mc, 0)), 0)::bigint,
-  coalesce(sum(reserved_mc), 0)::bigint, count(*),
+  coalesce(sum(reserved_mc), 0)::bigint, count(*), count(*) FILTER (WHERE balance_mc < 0),
   (SELECT count(*) FROM billing_hold WHERE environment_id = $1 AND state = 'active'),
   EXISTS (SELECT FROM billing_credit_block WHERE environment_id = $1)
 FROM standing
@@ -52,20 +52,22 @@ class CreditTotals:
     overdraft_mc: int
     reserved_mc: int
     accounts: int
+    overdrawn: int
     open_holds: int
     has_blocks: bool
 
 
 def credit_totals(*, environment_id: UUID, now: datetime) -> CreditTotals:
     """What all customers have at `now`, whether or not any worker has run."""
-    row = call_one(_TOTALS, [environment_id, now]) or (0, 0, 0, 0, 0, False)
+    row = call_one(_TOTALS, [environment_id, now]) or (0, 0, 0, 0, 0, 0, False)
     return CreditTotals(
         outstanding_mc=row[0],
         overdraft_mc=row[1],
         reserved_mc=row[2],
         accounts=row[3],
-        open_holds=row[4],
-        has_blocks=row[5],
+        overdrawn=row[4],
+        open_holds=row[5],
+        has_blocks=row[6],
     )
 
 
@@ -89,12 +91,11 @@ def low_balances() -> QuerySet[Customer]:
     return Customer.objects.filter(_LOW, deleted_at__isnull=True)
 
 
-def attention_counts() -> tuple[int, int]:
-    """How many living customers are low, and how many are in overdraft."""
-    counts = Customer.objects.filter(deleted_at__isnull=True).aggregate(
-        low=Count("id", filter=_LOW), overdrawn=Count("id", filter=_OVERDRAWN)
-    )
-    return counts["low"], counts["overdrawn"]
+def lowest_balances(*, limit: int) -> tuple[int, list[Customer]]:
+    """How many customers are low, and who of them is lowest, in one query."""
+    rows = low_balances().select_related("credit_account").annotate(how_many=Window(Count("*")))
+    lowest: list[Any] = list(rows.order_by("credit_account__balance_mc", "id")[:limit])
+    return (lowest[0].how_many if lowest else 0), lowest
 
 
 def overdrawn() -> QuerySet[Customer]:

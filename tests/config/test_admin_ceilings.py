@@ -46,6 +46,7 @@ def busy(api, acme):
         give(api, 50_000, to=f"user_{number}", reason="Welcome")
         for metric in ("api_call", "tokens"):
             assert use(api, 2, by=f"user_{number}", metric=metric).status == 202
+    assert api.patch("/v1/customer-by-external-id/user_3", {"low_balance_threshold": 10**9}).status == 200
     return acme
 
 
