@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -164,7 +163,6 @@ class House:
             log=self.servers.home.log(log),
             environment=environment or self.environment(),
             folder=REPOSITORY,
-            death_signal=signal.SIGKILL,
         )
 
     def log(self, name: str) -> str:
