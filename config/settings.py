@@ -134,6 +134,9 @@ AXES_ENABLE_ADMIN = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES = env.int("BODY_MAX_BYTES", default=1024 * 1024)
 METADATA_MAX_BYTES = env.int("METADATA_MAX_BYTES", default=8 * 1024)
 METADATA_MAX_KEYS = env.int("METADATA_MAX_KEYS", default=50)
+# Where single entitlement checks are answered from: `database`, or `redis` with the database behind.
+ENTITLEMENTS_SOURCE = env.str("ENTITLEMENTS_SOURCE", default="database")
+ENTITLEMENTS_CACHE_SECONDS = env.float("ENTITLEMENTS_CACHE_SECONDS", default=2.0)
 USAGE_BATCH_MAX_EVENTS = env.int("USAGE_BATCH_MAX_EVENTS", default=100)
 USAGE_GROUP_COMMIT = env.bool("USAGE_GROUP_COMMIT", default=False)
 USAGE_GROUP_COMMIT_LANES = env.int("USAGE_GROUP_COMMIT_LANES", default=1)

@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError
 
 from customers.models import Environment
 from customers.services.environments import environment_now
-from metering.services import replays  # noqa: F401 - what a worker runs registers itself
+from metering.services import replays, snapshots  # noqa: F401 - what a worker runs, and heeds, registers itself
 from metering.services.usage_intake import TryAgain, usage_intake
 from metering.services.usage_rollups import usage_roll
 

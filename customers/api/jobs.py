@@ -39,8 +39,11 @@ class JobShow(serializers.Serializer[Job]):
     finished_at = InstantField(allow_null=True)
 
 
-class JobResultShow(serializers.BaseSerializer[JobResult]):
-    """One row of what was found: its members depend on the kind of job."""
+class JobResultShow(serializers.Serializer[JobResult]):
+    """One row of what was found. Beside whom it is about, its members depend on the kind of job."""
+
+    customer_id = serializers.CharField(required=False)
+    external_customer_id = serializers.CharField(required=False, allow_null=True)
 
     def to_representation(self, instance: JobResult) -> Any:
         return instance.data
@@ -151,7 +154,7 @@ class JobResults(JobEndpoint):
         tags=["Jobs"],
         summary="List what a job found",
         description=f"One row each, the latest first, also while the job is running. {_SCOPE}",
-        responses={"type": "object", "additionalProperties": True},
+        responses=JobResultShow(many=True),
         extensions={"x-problems": ["job-not-found"]},
         examples=[
             OpenApiExample(

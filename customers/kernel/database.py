@@ -7,9 +7,9 @@ sees none. SQL functions that take the environment as an argument do not need it
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import local
 from typing import Any, Final
 from uuid import UUID
@@ -21,6 +21,7 @@ from django.db.backends.signals import connection_created
 from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int8
 
+from customers.kernel.changes import called, is_watched
 from customers.kernel.json import json_text
 from customers.kernel.statements import Statements
 
@@ -108,6 +109,12 @@ def call_function(name: str, **arguments: Any) -> Any:
 
 def call_table(name: str, **arguments: Any) -> list[Any]:
     """Like `call_function`, with all rows."""
+    if is_watched():
+        return called(name, arguments, partial(_call_table, name, arguments))
+    return _call_table(name, arguments)
+
+
+def _call_table(name: str, arguments: Mapping[str, Any]) -> list[Any]:
     sql = _call_sql(name, tuple(arguments))
     rows = _execute(sql, [_parameter(value) for value in arguments.values()])
     return list(map((_row_classes.get(sql) or _row_class(sql))._make, rows))

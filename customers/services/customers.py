@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 
 from customers.errors import CustomerExists, CustomerNotFound, FieldError, ValidationFailed
 from customers.kernel.caller import Caller
+from customers.kernel.changes import customer_changed
 from customers.kernel.database import call_one
 from customers.kernel.ids import uuid7, uuid_parse
 from customers.kernel.instants import instant_text
@@ -136,15 +137,18 @@ def _locked(caller: Caller, customer_id: UUID) -> Customer:
     customer = rows.filter(id=customer_id, environment_id=caller.environment_id).first()
     if customer is None:
         raise CustomerNotFound
+    customer_changed(caller.environment_id, customer_id)
     return customer
 
 
 def _take_over(caller: Caller, external_id: str | None) -> None:
     """Free the external id if a deleted customer holds it; that one keeps it as a label."""
     if external_id is not None:
-        Customer.objects.filter(
+        held = Customer.objects.filter(
             environment_id=caller.environment_id, external_key=external_id, deleted_at__isnull=False
-        ).update(external_key=None)
+        )
+        customer_changed(caller.environment_id, *held.values_list("id", flat=True))
+        held.update(external_key=None)
 
 
 def _save(caller: Caller, customer: Customer, fields: list[str]) -> None:

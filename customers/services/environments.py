@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from customers.kernel.changes import config_changed
 from customers.kernel.clock import system_now
 from customers.kernel.database import call_one
 from customers.kernel.memory import forget_environment
@@ -29,4 +30,5 @@ def environment_now(environment: HasClock) -> datetime:
 def config_bump(*, environment_id: UUID) -> None:
     """Call it in the transaction that changes keys, metrics, rules or the clock: processes forget what they know."""
     call_one("SELECT customers_config_bump_v1($1)", [environment_id])
+    config_changed(environment_id)
     transaction.on_commit(partial(forget_environment, environment_id))

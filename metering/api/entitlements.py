@@ -71,7 +71,7 @@ def entitlement_shown(found: Found) -> Entitlement:
         affordable_units=found.affordable_units,
         overage_policy=found.overage_policy,
         as_of=instant_text(found.as_of),
-        source="database",
+        source=found.source,
     )
 
 

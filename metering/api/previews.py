@@ -82,6 +82,20 @@ class PreviewShow(serializers.Serializer[Any]):
     events = PreviewedEventShow(many=True)
 
 
+_PRICES: dict[str, Any] = {
+    "total_cost": 12500000,
+    "events": [
+        {
+            "units": 15000,
+            "cycle_units": 0,
+            "cost": 12500000,
+            "lines": [
+                {"kind": "tier", "tier": 1, "units": 10000, "unit_cost": 1000, "amount": 10000000},
+                {"kind": "tier", "tier": 2, "units": 5000, "unit_cost": 500, "amount": 2500000},
+            ],
+        }
+    ],
+}
 _REPLAY: dict[str, Any] = {
     **JOB_EXAMPLE,
     "state": "done",
@@ -147,6 +161,7 @@ class RulePreview(Endpoint):
                 },
                 request_only=True,
             ),
+            OpenApiExample("Prices", value=_PRICES, response_only=True, status_codes=["200"]),
             OpenApiExample("A replay", value=_REPLAY, response_only=True, status_codes=["202"]),
         ],
     )

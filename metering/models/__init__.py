@@ -3,6 +3,7 @@ from metering.models.event_void import EventVoid
 from metering.models.metric import Aggregation, BillableMetric, MetricStatus
 from metering.models.reservation import Reservation, ReservationStep, StepKind
 from metering.models.rule import CostType, MeteringRule
+from metering.models.snapshot_pause import SnapshotPause
 from metering.models.usage_event import UsageEvent
 from metering.models.usage_hour import UsageHour, UsageWatermark
 
@@ -16,6 +17,7 @@ __all__ = [
     "MetricStatus",
     "Reservation",
     "ReservationStep",
+    "SnapshotPause",
     "StepKind",
     "UsageEvent",
     "UsageHour",

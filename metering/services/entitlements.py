@@ -16,6 +16,7 @@ from metering.engine.pricing import affordable_units, cost
 from metering.errors import MetricNotFound
 from metering.selectors.config import EnvironmentConfig, MetricConfig, config_current, config_get
 from metering.selectors.rule_versions import RuleConfig
+from metering.services.snapshots import snapshots_in_use
 
 Number = int | Decimal
 
@@ -37,6 +38,7 @@ class Entitlement:
     affordable_units: int | None
     overage_policy: str
     as_of: datetime
+    source: str
 
 
 class State(NamedTuple):
@@ -91,6 +93,9 @@ def _state(
     reference: str,
     now: datetime,
 ) -> Any:
+    snapshots = snapshots_in_use()
+    if snapshots is not None:
+        return snapshots.state(config, metric, counted_by(rule), (by, reference), now)
     state = call_function(
         "metering_entitlement_v1",
         environment=config.environment_id,
@@ -141,6 +146,7 @@ def entitlement_decided(
         affordable_units=affordable if found else 0,
         overage_policy=state.policy,
         as_of=now,
+        source=getattr(state, "source", "database"),
     )
 
 
