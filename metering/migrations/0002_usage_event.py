@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
                 'db_table': 'metering_usage_event',
                 'ordering': ('-id',),
                 'indexes': [models.Index(fields=['environment', '-id'], name='events_newest_first'), models.Index(fields=['customer', 'metric', 'received_at'], name='events_as_received')],
-                'constraints': [models.UniqueConstraint(fields=('environment', 'idempotency_key'), name='one_usage_event_per_idempotency_key'), models.CheckConstraint(condition=models.Q(('cost_mc__gte', 0)), name='usage_cost_is_not_negative')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('cost_mc__gte', 0)), name='usage_cost_is_not_negative')],
             },
         ),
         migrations.CreateModel(

@@ -242,9 +242,10 @@ class Decisions:
         if account.customer_id is None:
             self.to_make.add((usage.by, usage.reference))
         account.is_born = True
+        event_id = uuid7()
         row = _Row(
             n=len(self.rows),
-            id=uuid7(),
+            id=event_id,
             customer=account.customer_id,
             metric=quote.metric.id,
             metric_key=quote.metric.key,
@@ -256,7 +257,8 @@ class Decisions:
             timestamp=usage.timestamp,
             properties=usage.properties,
             metadata=usage.metadata,
-            entry=uuid7() if cost_mc > 0 else None,
+            # An event has one entry at most, so its id serves for both; they are shown with different prefixes.
+            entry=event_id if cost_mc > 0 else None,
             actor=caller.actor,
             request=caller.request_id,
             cycle_units=counter.units if counter else None,

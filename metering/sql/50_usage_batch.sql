@@ -44,8 +44,9 @@ BEGIN
     LEFT JOIN customers_customer c ON c.id = u.customer;
   -- Under the locks: what was recorded for these customers by now is seen.
   SELECT json_agg(json_build_array(e.idempotency_key, e.id, e.cost_mc, e.customer_id, encode(e.fingerprint, 'base64')))::text
-    INTO recorded FROM metering_usage_event e
-    WHERE e.environment_id = p_environment AND e.idempotency_key = ANY (p_keys);
+    INTO recorded FROM unnest(p_keys) AS k(key) CROSS JOIN LATERAL (
+      -- Key by key: for so many at once, a planner without statistics would rather read the whole environment.
+      SELECT * FROM metering_usage_event t WHERE t.environment_id = p_environment AND t.idempotency_key = k.key LIMIT 1) e;
 END $$;
 
 -- Make the customers that have a new id and do not exist, in the order of what they are called, so that two calls that

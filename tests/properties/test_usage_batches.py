@@ -146,7 +146,21 @@ def test_a_batch_leaves_what_its_events_would_have_left_one_by_one(life: Life) -
     with psycopg.connect(os.environ["TEST_SUPERUSER_URL"], row_factory=dict_row) as connection:
         left, right = (rows_of(connection, world) for world in (tenant.live, tenant.test))
     for table, rows in left.items():
-        assert [pair for pair in zip_longest(rows, right[table]) if pair[0] != pair[1]] == [], table
+        assert differences(rows, right[table]) == [], table
+
+
+def differences(left: list[str], right: list[str]) -> list[Any]:
+    """What differs, field by field."""
+    found = []
+    for one, other in zip_longest(left, right):
+        if one is None or other is None:
+            found.append((one, other))
+        elif one != other:
+            fields, others = json.loads(one), json.loads(other)
+            found.append(
+                {name: (fields[name], others[name]) for name in fields if fields[name] != others[name]}
+            )
+    return found
 
 
 def begin_life(world: World, life: Life, begin: datetime) -> None:
