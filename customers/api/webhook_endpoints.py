@@ -172,7 +172,9 @@ _SECRET_SHOWN: Final = OpenApiExample(
     value={**_EXAMPLE, "secret": "whsec_<32 letters and digits>"},
     response_only=True,
 )
-SHOWN_DELIVERY: Final = OpenApiExample("A delivery", value=DELIVERY_EXAMPLE, response_only=True)
+SHOWN_DELIVERY: Final = OpenApiExample(
+    "A delivery", value=DELIVERY_EXAMPLE, response_only=True, status_codes=["200", "202"]
+)
 
 
 class WebhookEndpoints(Endpoint):
@@ -308,6 +310,7 @@ class WebhookEndpointTest(Endpoint):
                 "On its way",
                 value={**DELIVERY_EXAMPLE, "event": "webhook.test", "state": "pending", "attempts": []},
                 response_only=True,
+                status_codes=["202"],
             )
         ],
     )

@@ -177,7 +177,12 @@ class WebhookEventRedeliver(Endpoint):
         responses={202: Redelivered},
         extensions={"x-problems": ["conflict"]},
         examples=[
-            OpenApiExample("On its way", value={"deliveries": [SHOWN_DELIVERY.value]}, response_only=True),
+            OpenApiExample(
+                "On its way",
+                value={"deliveries": [SHOWN_DELIVERY.value]},
+                response_only=True,
+                status_codes=["202"],
+            ),
             OpenApiExample(
                 "To one endpoint",
                 value={"webhook_endpoint_id": "whe_01k7x3s9c5ef6v8b2n4m6q8r0t"},
