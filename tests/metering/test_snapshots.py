@@ -271,6 +271,7 @@ def test_a_redis_that_hangs_is_not_waited_for(
 ) -> None:
     # given the patience of a product, and a Redis that answers nobody for a while
     monkeypatch.setattr(snapshot_store, "_TIMEOUT_SECONDS", 0.05)
+    snapshots_remove()
     snapshots_install()
     for _ in range(3):
         check(priced)
