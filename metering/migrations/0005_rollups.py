@@ -15,8 +15,9 @@ from customers.kernel.sql_files import frozen_sql
 # Events that are there already carry this migration's transaction, so the watermark starts no later than at it. Hours
 # are raised again and again: room on the page keeps that away from the index.
 _PREPARE = """
-GRANT DELETE ON metering_usage_hour TO purser_kernel;
+GRANT DELETE ON metering_usage_hour, metering_usage_hour_of_all TO purser_kernel;
 ALTER TABLE metering_usage_hour SET (fillfactor = 70);
+ALTER TABLE metering_usage_hour_of_all SET (fillfactor = 50);
 INSERT INTO metering_usage_watermark (id, recorded_before)
 VALUES (1, pg_snapshot_xmin(pg_current_snapshot())::text::bigint);
 """
@@ -89,6 +90,47 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="UsageHourOfAll",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "metric_id", "hour", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="customers.environment",
+                    ),
+                ),
+                (
+                    "metric",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="metering.billablemetric",
+                    ),
+                ),
+                ("hour", models.DateTimeField()),
+                ("events", models.BigIntegerField()),
+                ("units_sum", models.DecimalField(decimal_places=10, max_digits=38)),
+                ("units_max", models.DecimalField(decimal_places=10, max_digits=38)),
+                ("units_min", models.DecimalField(decimal_places=10, max_digits=38)),
+                ("cost_mc", models.BigIntegerField()),
+            ],
+            options={
+                "db_table": "metering_usage_hour_of_all",
+                "indexes": [models.Index(fields=["environment", "hour"], name="usage_hours_of_all")],
+            },
+        ),
+        migrations.CreateModel(
             name="UsageWatermark",
             fields=[
                 ("id", models.SmallIntegerField(primary_key=True, serialize=False)),
@@ -138,8 +180,8 @@ class Migration(migrations.Migration):
             model_name="usagehour",
             index=models.Index(fields=["environment", "hour"], name="usage_hours_of_an_environment"),
         ),
-        environment_rows("metering_usage_hour"),
-        kernel_only("metering_usage_hour", "metering_usage_watermark"),
+        environment_rows("metering_usage_hour", "metering_usage_hour_of_all"),
+        kernel_only("metering_usage_hour", "metering_usage_hour_of_all", "metering_usage_watermark"),
         migrations.RunSQL(_PREPARE, migrations.RunSQL.noop),
         frozen_sql(__file__),
     ]

@@ -5,7 +5,7 @@ from metering.models.reservation import Reservation, ReservationStep, StepKind
 from metering.models.rule import CostType, MeteringRule
 from metering.models.snapshot_pause import SnapshotPause
 from metering.models.usage_event import UsageEvent
-from metering.models.usage_hour import UsageHour, UsageWatermark
+from metering.models.usage_hour import UsageHour, UsageHourOfAll, UsageWatermark
 
 __all__ = [
     "Aggregation",
@@ -21,5 +21,6 @@ __all__ = [
     "StepKind",
     "UsageEvent",
     "UsageHour",
+    "UsageHourOfAll",
     "UsageWatermark",
 ]

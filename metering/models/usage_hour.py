@@ -42,6 +42,31 @@ class UsageHour(models.Model):
         return f"{self.hour:%Y-%m-%d %H:00}"
 
 
+class UsageHourOfAll(models.Model):
+    """The same for all customers of an environment together: sums over many customers are few rows."""
+
+    pk = models.CompositePrimaryKey("metric_id", "hour")
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    metric = models.ForeignKey(
+        BillableMetric, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    hour = models.DateTimeField()
+    events = models.BigIntegerField()
+    units_sum = models.DecimalField(max_digits=38, decimal_places=10)
+    units_max = models.DecimalField(max_digits=38, decimal_places=10)
+    units_min = models.DecimalField(max_digits=38, decimal_places=10)
+    cost_mc = models.BigIntegerField()
+
+    class Meta:
+        db_table = "metering_usage_hour_of_all"
+        indexes = (models.Index(fields=("environment", "hour"), name="usage_hours_of_all"),)
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:00}"
+
+
 class UsageWatermark(models.Model):
     """How far the roll-up has come: one row for all environments, whose lock makes rollers take turns."""
 

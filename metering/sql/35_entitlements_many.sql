@@ -42,11 +42,8 @@ BEGIN
         v_rules := p_rules[(i - 1) * v_metrics + 1 : i * v_metrics];
       END IF;
       IF num_nonnulls(VARIADIC v_rules) > 0 THEN
-        SELECT array_agg(r.units ORDER BY t.place), array_agg(r.charged ORDER BY t.place)
-          INTO cycle_units, cycle_charged
-          FROM unnest(p_metrics, v_rules) WITH ORDINALITY AS t(metric, rule, place)
-          LEFT JOIN LATERAL metering_counter_read(a, customer_id, t.metric, t.rule, '', '', p_now) r
-            ON t.rule IS NOT NULL;
+        SELECT r.units, r.charged INTO cycle_units, cycle_charged
+          FROM metering_counters_of_customer(a, customer_id, p_metrics, v_rules, p_now) r;
       END IF;
       IF a.has_scoped_blocks THEN
         usable := ARRAY(
@@ -56,6 +53,26 @@ BEGIN
     END IF;
     RETURN NEXT;
   END LOOP;
+END $$;
+
+-- Where a customer stands in the cycle of many metrics, NULL where `p_rules` is; as metering_counter_read tells of one.
+CREATE OR REPLACE FUNCTION metering_counters_of_customer(
+  a billing_credit_account, p_customer uuid, p_metrics uuid[], p_rules uuid[], p_now timestamptz,
+  OUT units numeric[], OUT charged bigint[]
+) LANGUAGE plpgsql STABLE AS $$
+DECLARE v_cycle timestamptz := metering_cycle_start(a, p_now);
+BEGIN
+  SELECT array_agg(CASE WHEN t.rule IS NOT NULL THEN coalesce(c.units, e.units, 0) END ORDER BY t.place),
+      array_agg(CASE WHEN t.rule IS NOT NULL THEN coalesce(c.charged_mc, e.charged, 0) END ORDER BY t.place)
+    INTO units, charged
+    FROM unnest(p_metrics, p_rules) WITH ORDINALITY AS t(metric, rule, place)
+    LEFT JOIN metering_cycle_counter c ON c.customer_id = p_customer AND c.metric_id = t.metric AND c.dimension = ''
+      AND c.value = '' AND c.cycle_started_at = v_cycle AND c.rule_id = t.rule
+    LEFT JOIN LATERAL (
+      SELECT sum(greatest(u.units, 0)) AS units, sum(u.cost_mc)::bigint AS charged FROM metering_usage_event u
+      WHERE u.customer_id = p_customer AND u.metric_id = t.metric AND u.received_at >= v_cycle
+        AND NOT EXISTS (SELECT FROM metering_event_void v WHERE v.event_id = u.id)
+    ) e ON t.rule IS NOT NULL AND c.rule_id IS NULL;
 END $$;
 
 -- The metering rules of single customers, for a process that does not know them yet.

@@ -176,8 +176,8 @@ def test_a_void_is_a_lag_until_its_hour_is_made_anew(priced: Api) -> None:
     assert by_day(priced)["lag_seconds"] > 0
     roll()
     # then
-    found = by_day(priced)
-    assert (found["lag_seconds"], found["data"][0]["units"], found["data"][0]["event_count"]) == (0, 3, 1)
+    for found in (by_day(priced), summary(priced)):
+        assert (found["lag_seconds"], found["data"][0]["units"], found["data"][0]["event_count"]) == (0, 3, 1)
 
 
 def test_rollers_at_once_add_each_event_once(priced: Api, together: Any) -> None:
@@ -337,8 +337,11 @@ def test_hours_and_events_agree_when_there_is_no_lag(events: Any, kind: str) -> 
             roll()
     roll()
 
-    for name in names:
-        found = by_day(api, of=name)
+    customers = [by_day(api, of=name) for name in names]
+    in_all = api.get("/v1/usage/summary?from=2026-04-01&to=2026-05-01")
+    assert in_all["event_count"] == sum(found["event_count"] for found in customers)
+    assert in_all["cost"] == sum(found["cost"] for found in customers)
+    for name, found in zip(names, customers, strict=True):
         assert found["lag_seconds"] == 0
         for row in found["data"]:
             body = {"external_customer_id": name, "metric_key": "m"}

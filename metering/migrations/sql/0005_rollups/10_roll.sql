@@ -42,6 +42,19 @@ BEGIN
         THEN excluded.last_event_id ELSE h.last_event_id END,
       last_at = greatest(h.last_at, excluded.last_at),
       cost_mc = h.cost_mc + excluded.cost_mc
+  ), added_of_all AS (
+    INSERT INTO metering_usage_hour_of_all AS h (
+      environment_id, metric_id, hour, events, units_sum, units_max, units_min, cost_mc
+    )
+    SELECT environment_id, metric_id, hour, sum(events)::bigint, sum(units_sum), max(units_max), min(units_min),
+      sum(cost_mc)::bigint
+    FROM fresh GROUP BY 1, 2, 3 ORDER BY 2, 3
+    ON CONFLICT (metric_id, hour) DO UPDATE SET
+      events = h.events + excluded.events,
+      units_sum = h.units_sum + excluded.units_sum,
+      units_max = greatest(h.units_max, excluded.units_max),
+      units_min = least(h.units_min, excluded.units_min),
+      cost_mc = h.cost_mc + excluded.cost_mc
   )
   SELECT coalesce(sum(events), 0)::bigint INTO v_events FROM fresh;
   RETURN v_events;
@@ -70,6 +83,15 @@ BEGIN
     FROM metering_events_between(h.customer_id, h.metric_id, h.hour, h.hour + interval '1 hour') b
     JOIN metering_usage_event e ON e.id = b.id
     WHERE e.recorded_xid < p_to OR e.created_at < p_stored_before
+    HAVING count(*) > 0;
+    DELETE FROM metering_usage_hour_of_all t WHERE t.metric_id = h.metric_id AND t.hour = h.hour;
+    INSERT INTO metering_usage_hour_of_all (
+      environment_id, metric_id, hour, events, units_sum, units_max, units_min, cost_mc
+    )
+    SELECT h.environment_id, h.metric_id, h.hour, sum(t.events)::bigint, sum(t.units_sum), max(t.units_max),
+      min(t.units_min), sum(t.cost_mc)::bigint
+    FROM metering_usage_hour t
+    WHERE t.environment_id = h.environment_id AND t.hour = h.hour AND t.metric_id = h.metric_id
     HAVING count(*) > 0;
   END LOOP;
 END $$;
@@ -108,6 +130,7 @@ DECLARE v_events bigint;
 BEGIN
   PERFORM 1 FROM metering_usage_watermark WHERE id = 1 FOR UPDATE;
   DELETE FROM metering_usage_hour;
+  DELETE FROM metering_usage_hour_of_all;
   UPDATE metering_usage_watermark SET recorded_before = metering_rollup_horizon(), stored_before = p_now WHERE id = 1;
   v_events := metering_rollup_add(0, 9223372036854775807, NULL);
   RETURN v_events;

@@ -37,29 +37,35 @@ BEGIN
       ELSE (metering_usage_compute_v1(p_environment, p_customer, m.id, t.began, t.ended)).quantity END,
     t.events, t.units, t.units_max, t.units_min, t.cost
   FROM (
-    SELECT s.metric_id, s.began, s.ended, sum(s.events)::bigint AS events, sum(s.units_sum) AS units,
+    SELECT s.metric_id, p.began, p.ended, sum(s.events)::bigint AS events, sum(s.units_sum) AS units,
       max(s.units_max) AS units_max, min(s.units_min) AS units_min,
       (array_agg(s.last_units ORDER BY s.last_at DESC, s.last_event_id DESC))[1] AS units_last,
       sum(s.cost_mc)::bigint AS cost
     FROM (
-      SELECT h.*, greatest(p.began, p_from) AS began, least(p.ended, p_to) AS ended
-      FROM metering_usage_hour h, metering_usage_period(p_group, h.hour, p_from, p_to) p
-      WHERE h.environment_id = p_environment AND h.hour >= p_from AND h.hour < p_to
-        AND (p_customer IS NULL OR h.customer_id = p_customer) AND (p_metric IS NULL OR h.metric_id = p_metric)
-    ) s
-    GROUP BY s.metric_id, s.began, s.ended
+      SELECT h.metric_id, h.hour, h.events, h.units_sum, h.units_max, h.units_min, h.cost_mc, h.last_units, h.last_at,
+        h.last_event_id
+      FROM metering_usage_hour h
+      WHERE h.customer_id = p_customer AND h.environment_id = p_environment AND h.hour >= p_from AND h.hour < p_to
+        AND (p_metric IS NULL OR h.metric_id = p_metric)
+      UNION ALL
+      SELECT h.metric_id, h.hour, h.events, h.units_sum, h.units_max, h.units_min, h.cost_mc, NULL, NULL, NULL
+      FROM metering_usage_hour_of_all h
+      WHERE p_customer IS NULL AND h.environment_id = p_environment AND h.hour >= p_from AND h.hour < p_to
+        AND (p_metric IS NULL OR h.metric_id = p_metric)
+    ) s, metering_usage_period(p_group, s.hour, p_from, p_to) p
+    GROUP BY 1, 2, 3
   ) t
   JOIN metering_metric m ON m.id = t.metric_id
   ORDER BY t.began, m.key;
 END $$;
 
--- The period an hour belongs to, in UTC.
+-- The period an hour belongs to, in UTC, as far as it was asked for.
 CREATE OR REPLACE FUNCTION metering_usage_period(
   p_group text, p_hour timestamptz, p_from timestamptz, p_to timestamptz, OUT began timestamptz, OUT ended timestamptz
 ) LANGUAGE sql IMMUTABLE AS $$
-  SELECT CASE WHEN p_group = 'all' THEN p_from ELSE date_trunc(p_group, p_hour, 'UTC') END,
-    CASE WHEN p_group = 'all' THEN p_to
-      ELSE (date_trunc(p_group, p_hour, 'UTC') AT TIME ZONE 'UTC' + ('1 ' || p_group)::interval) AT TIME ZONE 'UTC' END
+  SELECT CASE WHEN p_group = 'all' THEN p_from ELSE greatest(date_trunc(p_group, p_hour, 'UTC'), p_from) END,
+    CASE WHEN p_group = 'all' THEN p_to ELSE least(p_to,
+      (date_trunc(p_group, p_hour, 'UTC') AT TIME ZONE 'UTC' + ('1 ' || p_group)::interval) AT TIME ZONE 'UTC') END
 $$;
 
 -- A customer's events of a metric that happened from `p_from` up to, without, `p_to`. Those received within an hour are
