@@ -95,7 +95,7 @@ def _read_chunks(request: HttpRequest) -> None:
 
 
 class AdminEnvironmentMiddleware:
-    """The admin looks at one environment at a time: the one chosen in the session, or the first tenant's test."""
+    """The admin looks at one environment at a time: the one chosen in the session, or the first test."""
 
     SESSION_KEY: Final = "environment_id"
 
@@ -126,7 +126,7 @@ class AdminEnvironmentMiddleware:
 def _chosen(text: str | None) -> Environment | None:
     environments = Environment.objects.select_related("tenant")
     chosen = environments.filter(id=UUID(text)).first() if text else None
-    return chosen or environments.order_by("tenant__created_at", "tenant_id", "-kind").first()
+    return chosen or environments.order_by("-kind", "tenant__created_at", "tenant_id").first()
 
 
 class ContentSecurityPolicyMiddleware:

@@ -9,79 +9,202 @@ import metering.models.usage_event
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('customers', '0002_rows_and_functions'),
-        ('metering', '0001_initial'),
+        ("customers", "0002_rows_and_functions"),
+        ("metering", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CycleCounter',
+            name="CycleCounter",
             fields=[
-                ('pk', models.CompositePrimaryKey('customer_id', 'metric_id', 'dimension', 'value', 'cycle_started_at', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('dimension', models.CharField(max_length=255)),
-                ('value', models.CharField(max_length=255)),
-                ('cycle_started_at', models.DateTimeField()),
-                ('rule_id', models.UUIDField()),
-                ('units', models.DecimalField(decimal_places=10, max_digits=38)),
-                ('charged_mc', models.BigIntegerField()),
-                ('customer', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='customers.customer')),
-                ('environment', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='customers.environment')),
-                ('metric', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='metering.billablemetric')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "customer_id",
+                        "metric_id",
+                        "dimension",
+                        "value",
+                        "cycle_started_at",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("dimension", models.CharField(max_length=255)),
+                ("value", models.CharField(max_length=255)),
+                ("cycle_started_at", models.DateTimeField()),
+                ("rule_id", models.UUIDField()),
+                ("units", models.DecimalField(decimal_places=10, max_digits=38)),
+                ("charged_mc", models.BigIntegerField()),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="customers.customer",
+                    ),
+                ),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="customers.environment",
+                    ),
+                ),
+                (
+                    "metric",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="metering.billablemetric",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'metering_cycle_counter',
+                "db_table": "metering_cycle_counter",
             },
         ),
         migrations.CreateModel(
-            name='UsageEvent',
+            name="UsageEvent",
             fields=[
-                ('id', models.UUIDField(default=customers.kernel.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('units', models.DecimalField(decimal_places=10, max_digits=38)),
-                ('cost_mc', models.BigIntegerField()),
-                ('ledger_entry_id', models.UUIDField(null=True)),
-                ('idempotency_key', models.CharField(max_length=255)),
-                ('fingerprint', models.BinaryField(max_length=16)),
-                ('occurred_at', models.DateTimeField()),
-                ('received_at', models.DateTimeField()),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('properties', models.JSONField(null=True)),
-                ('metadata', models.JSONField(null=True)),
-                ('actor', models.CharField(max_length=200)),
-                ('request_id', models.CharField(blank=True, default='', max_length=60)),
-                ('customer', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='usage_events', to='customers.customer')),
-                ('environment', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='customers.environment')),
-                ('metric', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='metering.billablemetric')),
-                ('rule', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='metering.meteringrule')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=customers.kernel.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("units", models.DecimalField(decimal_places=10, max_digits=38)),
+                ("cost_mc", models.BigIntegerField()),
+                ("ledger_entry_id", models.UUIDField(null=True)),
+                ("idempotency_key", models.CharField(max_length=255)),
+                ("fingerprint", models.BinaryField(max_length=16)),
+                ("occurred_at", models.DateTimeField()),
+                ("received_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("properties", models.JSONField(null=True)),
+                ("metadata", models.JSONField(null=True)),
+                ("actor", models.CharField(max_length=200)),
+                ("request_id", models.CharField(blank=True, default="", max_length=60)),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="usage_events",
+                        to="customers.customer",
+                    ),
+                ),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="customers.environment",
+                    ),
+                ),
+                (
+                    "metric",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="metering.billablemetric",
+                    ),
+                ),
+                (
+                    "rule",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="metering.meteringrule",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'metering_usage_event',
-                'ordering': ('-id',),
-                'indexes': [models.Index(fields=['environment', '-id'], name='events_newest_first'), models.Index(fields=['customer', 'metric', 'received_at'], name='events_as_received')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('cost_mc__gte', 0)), name='usage_cost_is_not_negative')],
+                "db_table": "metering_usage_event",
+                "ordering": ("-id",),
+                "indexes": [
+                    models.Index(fields=["environment", "-id"], name="events_newest_first"),
+                    models.Index(fields=["customer", "metric", "received_at"], name="events_as_received"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("cost_mc__gte", 0)), name="usage_cost_is_not_negative"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='EventVoid',
+            name="EventVoid",
             fields=[
-                ('event', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='void', serialize=False, to='metering.usageevent')),
-                ('reason', models.CharField(blank=True, default='', max_length=1000)),
-                ('refunded_mc', models.BigIntegerField()),
-                ('refund_entry_id', models.UUIDField(null=True)),
-                ('actor', models.CharField(max_length=200)),
-                ('request_id', models.CharField(blank=True, default='', max_length=60)),
-                ('voided_at', models.DateTimeField()),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('recorded_xid', models.BigIntegerField(db_default=metering.models.usage_event.StoringTransaction())),
-                ('customer', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='customers.customer')),
-                ('environment', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='customers.environment')),
+                (
+                    "event",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="void",
+                        serialize=False,
+                        to="metering.usageevent",
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, default="", max_length=1000)),
+                ("refunded_mc", models.BigIntegerField()),
+                ("refund_entry_id", models.UUIDField(null=True)),
+                ("actor", models.CharField(max_length=200)),
+                ("request_id", models.CharField(blank=True, default="", max_length=60)),
+                ("voided_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "recorded_xid",
+                    models.BigIntegerField(db_default=metering.models.usage_event.StoringTransaction()),
+                ),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="customers.customer",
+                    ),
+                ),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="customers.environment",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'metering_event_void',
-                'ordering': ('-pk',),
-                'indexes': [models.Index(fields=['recorded_xid'], name='voids_by_transaction')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('refunded_mc__gte', 0)), name='a_void_gives_nothing_twice')],
+                "db_table": "metering_event_void",
+                "ordering": ("-pk",),
+                "indexes": [models.Index(fields=["recorded_xid"], name="voids_by_transaction")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("refunded_mc__gte", 0)), name="a_void_gives_nothing_twice"
+                    )
+                ],
             },
         ),
     ]

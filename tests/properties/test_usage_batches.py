@@ -151,7 +151,7 @@ def test_a_batch_leaves_what_its_events_would_have_left_one_by_one(life: Life) -
 
 def differences(left: list[str], right: list[str]) -> list[Any]:
     """What differs, field by field."""
-    found = []
+    found: list[Any] = []
     for one, other in zip_longest(left, right):
         if one is None or other is None:
             found.append((one, other))
