@@ -120,8 +120,10 @@ class _Conversation:
                     self.client.sendall(kept)  # greeting
                     kept.clear()
                 elif kind == b"Z":
-                    self._hand_over(bytes(kept), is_open=body != b"I")
+                    # Taken out first: what is cut here must not be among the last words below.
+                    answer = bytes(kept)
                     kept.clear()
+                    self._hand_over(answer, is_open=body != b"I")
         with suppress(OSError):
             self.client.sendall(kept)  # the last words of a server that goes
         self._close()
