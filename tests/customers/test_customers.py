@@ -311,6 +311,15 @@ def test_search_finds_by_id(api):
     assert [c["id"] for c in api.get(f"/v1/customers?search={made['id']}")["data"]] == [made["id"]]
 
 
+def test_search_for_a_few_letters_does_not_look_into_ids_of_ours(api):
+    made = api.post("/v1/customers", {"external_id": "_"})
+    api.post("/v1/customers", {"id": "chosen", "external_id": "__"})
+
+    assert api.get(f"/v1/customers?search={made['id'][:4]}")["data"] == []
+    assert [c["id"] for c in api.get(f"/v1/customers?search={made['id'][:13]}")["data"]] == [made["id"]]
+    assert [c["id"] for c in api.get("/v1/customers?search=hose")["data"]] == ["chosen"]
+
+
 def test_filters(api):
     a = api.post("/v1/customers", {"external_id": "a", "email": "A@example.org"})
     b = api.post("/v1/customers", {"external_id": "b", "overage_policy": "allow"})

@@ -45,6 +45,7 @@ class House:
         self.servers = Throwaway(durable=True)
         self.port = _free_port()
         self.web: subprocess.Popen[bytes] | None = None
+        self._is_ordinary = True
 
     def open(self) -> None:
         self.servers.start()
@@ -137,10 +138,12 @@ class House:
         arguments = web_arguments(port=self.port, workers=workers)
         arguments[arguments.index("--blocking-threads") + 1] = str(threads)
         self.web = self.run(arguments, log="web", environment=environment)
+        self._is_ordinary = (workers, threads, database_socket, settings) == (1, _THREADS, None, {})
         self._wait_for_web()
 
     def web_up(self) -> None:
-        if self.web is None:
+        """An ordinary one: what a test before started with few threads, or led elsewhere, is replaced."""
+        if self.web is None or not self._is_ordinary:
             self.web_start()
 
     def web_kill(self) -> None:
