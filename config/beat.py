@@ -20,5 +20,6 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "the ledger's health": _every(86_400, "billing.tasks.ledgers_verify"),
     "sums of usage by the hour": _every(5, "metering.usage_roll"),
     "webhooks to hand out or to send": _every(2, "customers.webhooks_sweep", queue="webhooks"),
+    "webhook events older than their retention": _every(3600, "customers.webhook_events_purge"),
     "jobs that nobody works on": _every(15, "customers.jobs_sweep"),
 }

@@ -158,6 +158,8 @@ WEBHOOKS_SIGNING_KEY = env.str("WEBHOOKS_SIGNING_KEY", default=SECRET_KEY)
 WEBHOOKS_ALLOW_PRIVATE = env.bool("WEBHOOKS_ALLOW_PRIVATE", default=False)
 WEBHOOKS_ENDPOINT_CONCURRENCY = env.int("WEBHOOKS_ENDPOINT_CONCURRENCY", default=4)
 WEBHOOKS_DISABLE_AFTER_HOURS = env.int("WEBHOOKS_DISABLE_AFTER_HOURS", default=120)
+# 0 = for ever.
+WEBHOOKS_RETENTION_DAYS = env.int("WEBHOOKS_RETENTION_DAYS", default=90)
 WEBHOOKS_DOORBELL = env.bool("WEBHOOKS_DOORBELL", default=True)
 # Who is mailed when an endpoint fails for long or is disabled.
 ADMINS = [(address, address) for address in env.list("ADMINS", default=[])]

@@ -15,12 +15,19 @@ from customers.services.webhook_dispatch import (
     events_hand_out,
     webhooks_due,
 )
+from customers.services.webhook_retention import webhooks_purge
 
 
 @shared_task(name="customers.answers_purge")
 def answers_purge_run() -> int:
     """Forget stored answers that are older than their retention."""
     return answers_purge(now=system_now())
+
+
+@shared_task(name="customers.webhook_events_purge")
+def webhook_events_purge_run() -> int:
+    """Forget webhook events that are older than their retention and over."""
+    return webhooks_purge(now=system_now())
 
 
 @shared_task(name="customers.webhooks_sweep")
