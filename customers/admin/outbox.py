@@ -73,7 +73,7 @@ class OutboxEventAdmin(RecordAdmin):
     list_display_links = ("event_shown",)
     list_filter = (DispatchFilter, EventNameFilter)
     search_fields = ("event",)
-    search_help_text = "Customer or event id (msg_…)"
+    search_help_text = "Customer, event (credit.granted) or event id (msg_…)"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WithCustomers]:
         return WithCustomers
@@ -81,6 +81,8 @@ class OutboxEventAdmin(RecordAdmin):
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         if (key := id_of(term, "msg")) is not None:
             return rows.filter(pk=key)
+        if term in CATALOGUE:
+            return rows.filter(event=term)
         environment = environment_of(request)
         customer_id = (
             customer_find_id(environment_id=environment.id, by="id", reference=term) if environment else None

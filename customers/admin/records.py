@@ -107,7 +107,7 @@ class RecordAdmin(ModelAdmin):
     list_filter_submit = True
     list_filter_sheet = True
     list_fullwidth = False
-    actions = None
+    actions: Sequence[str] | None = None
     # Newest first by the index; any other order would sort the whole table.
     sortable_by: Sequence[str] = ()
     search_fields: Sequence[str] = ()

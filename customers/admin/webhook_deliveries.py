@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
@@ -18,8 +20,9 @@ from customers.admin.customers import customer_link
 from customers.admin.dialogs import Dialog, Outcome, caller_of, dialog_response
 from customers.admin.display import NOTHING, badge, code, copyable, instant_shown, json_shown, link
 from customers.admin.outbox import EventNameFilter, WithCustomers
-from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, id_of, record_url
+from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, id_of, list_url, record_url
 from customers.admin.requests import environment_of, of_admin
+from customers.events import CATALOGUE
 from customers.kernel.ids import typeid
 from customers.models import (
     Customer,
@@ -81,7 +84,10 @@ class WebhookDeliveryAdmin(RecordAdmin):
     list_filter = ("state", EndpointFilter, DeliveredEventFilter)
     list_select_related = ("event", "endpoint")
     search_fields = ("id",)
-    search_help_text = "Customer, event id (msg_…) or delivery id (dlv_…)"
+    search_help_text = "Customer, event (credit.granted), event id (msg_…) or delivery id (dlv_…)"
+    actions = ("retry_chosen",)
+    # One chooses what one sees: a page at most.
+    list_disable_select_all = True
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WithCustomers]:
         return WithCustomers
@@ -94,6 +100,8 @@ class WebhookDeliveryAdmin(RecordAdmin):
             return rows.filter(pk=key)
         if (event := id_of(term, "msg")) is not None:
             return rows.filter(event_id=event)
+        if term in CATALOGUE:
+            return rows.filter(event__event=term)
         environment = environment_of(request)
         customer_id = (
             customer_find_id(environment_id=environment.id, by="id", reference=term) if environment else None
@@ -167,8 +175,45 @@ class WebhookDeliveryAdmin(RecordAdmin):
         return bool(request.user.has_perm("customers.change_webhookdelivery"))
 
     def further_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.retry_view)
-        return [path("<str:object_id>/retry/", view, name="customers_webhookdelivery_retry")]
+        wrap = self.admin_site.admin_view
+        many = wrap(self.retry_many_view)
+        return [
+            path("retry/", many, name="customers_webhookdelivery_retry_many"),
+            path("<str:object_id>/retry/", wrap(self.retry_view), name="customers_webhookdelivery_retry"),
+        ]
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return self._may(request)
+
+    @admin.action(description="Send again", permissions=["retry"])
+    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[WebhookDelivery]) -> HttpResponse:
+        """To a dialog that asks why."""
+        ids = ",".join(row.public_id for row in chosen[: self.list_per_page])
+        return HttpResponseRedirect(
+            f"{reverse('admin:customers_webhookdelivery_retry_many')}?{urlencode({'ids': ids})}"
+        )
+
+    def retry_many_view(self, request: HttpRequest) -> HttpResponse:
+        keys = [id_of(text, "dlv") for text in request.GET.get("ids", "").split(",")[: self.list_per_page]]
+        named = [key for key in keys if key is not None]
+        found = list(self.get_queryset(request).filter(pk__in=named).select_related("event", "endpoint"))
+        if not found:
+            raise Http404("None of these deliveries is in this environment.")
+        dialog = Dialog(
+            title=f"Send {_counted(found)} again",
+            submit="Send",
+            form=ReasonForm,
+            deed=partial(_retry_many, request, found),
+            family="webhook_delivery.retry_many",
+            back=list_url(WebhookDelivery),
+            subject=_said(found),
+            intro="At once, each under the webhook-id it had. What is still waiting is tried now.",
+        )
+        return self._answer(request, dialog)
+
+    def _answer(self, request: HttpRequest, dialog: Dialog) -> HttpResponse:
+        context = {**self.admin_site.each_context(request), "opts": self.opts}
+        return dialog_response(request, dialog, allowed=self._may(request), context=context)
 
     def retry_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         delivery = self.found_or_404(request, object_id)
@@ -182,8 +227,7 @@ class WebhookDeliveryAdmin(RecordAdmin):
             subject=f"{delivery.event.event} to {delivery.endpoint.url}",
             intro="At once, under the same webhook-id.",
         )
-        context = {**self.admin_site.each_context(request), "opts": self.opts}
-        return dialog_response(request, dialog, allowed=self._may(request), context=context)
+        return self._answer(request, dialog)
 
 
 def state_badge(delivery: WebhookDelivery) -> SafeString:
@@ -202,6 +246,26 @@ def _attempt_section(attempt: WebhookAttempt) -> Section:
         Fact("Answer's beginning", code(attempt.response_head)),
     ]
     return Section(f"Attempt {attempt.number}", facts)
+
+
+def _counted(deliveries: Sequence[WebhookDelivery]) -> str:
+    return "1 delivery" if len(deliveries) == 1 else f"{len(deliveries)} deliveries"
+
+
+def _said(deliveries: Sequence[WebhookDelivery]) -> str:
+    """How many of which event, to whom."""
+    counts = Counter((each.event.event, each.endpoint.url) for each in deliveries)
+    return ", ".join(f"{count} × {event} to {url}" for (event, url), count in counts.most_common())
+
+
+def _retry_many(
+    request: HttpRequest, deliveries: Sequence[WebhookDelivery], data: Mapping[str, Any], _key: str
+) -> Outcome:
+    ids = [each.id for each in deliveries]
+    deliveries_retry(
+        caller=caller_of(request), delivery_ids=ids, reason=data["reason"], now=of_admin(request).now
+    )
+    return Outcome(message=f"{_counted(deliveries)} on the way again.", effect_id=ids[0])
 
 
 def _retry(request: HttpRequest, delivery: WebhookDelivery, data: Mapping[str, Any], _key: str) -> Outcome:
