@@ -51,7 +51,7 @@ class Balance(msgspec.Struct, omit_defaults=True):
     blocks: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
 
 
-@hot(methods=("GET",), scope="credits:read", bucket="other")
+@hot(methods=("GET",), scope="credits:read", bucket="other", asks_time=True)
 def credits_show(request: EdgeRequest, by: str, reference: str) -> HttpResponse:
     as_of = _as_of(request)
     read = credits_as_of if as_of < request.now else credits_read

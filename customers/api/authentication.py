@@ -65,6 +65,7 @@ def caller_of(request: HttpRequest, key: KnownKey) -> Caller:
         actor=f"key:{key.public_id}",
         request_id=request_id_of(request),
         address=address_of(request),
+        config_version=key.config_version,
     )
 
 

@@ -17,3 +17,9 @@ class Caller:
     actor: str
     request_id: str = ""
     address: str = ""
+    #: As of which version of the configuration the caller's key, and so the environment's clock, were read.
+    config_version: int | None = None
+
+    def knows(self, config_version: int) -> int:
+        """The older of the two versions: a call that carries it is told when either of them is old."""
+        return config_version if self.config_version is None else min(self.config_version, config_version)

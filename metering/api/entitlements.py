@@ -45,6 +45,7 @@ def entitlement_show(request: EdgeRequest, by: str, reference: str, metric_key: 
     units = _units(request)
     found = entitlement_check(
         environment_id=request.key.environment_id,
+        config_version=request.key.config_version,
         by=by,
         reference=reference,
         metric_key=metric_key,

@@ -88,6 +88,7 @@ def entitlements_show(request: EdgeRequest) -> HttpResponse:
     wish = decode(request.body, type=EntitlementsAsked)
     answers = entitlements_query(
         environment_id=request.key.environment_id,
+        config_version=request.key.config_version,
         customers=[customer_named(named.customer_id, named.external_customer_id) for named in wish.customers],
         metric_keys=wish.metric_keys,
         units=_units(wish.units),

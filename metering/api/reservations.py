@@ -159,7 +159,7 @@ def reservation_extend(request: EdgeRequest, reservation_id: str) -> HttpRespons
     return _answer(200, reserved)
 
 
-@hot(methods=("GET",), scope="usage:read", bucket="other")
+@hot(methods=("GET",), scope="usage:read", bucket="other", asks_time=True)
 def reservation_show(request: EdgeRequest, reservation_id: str) -> HttpResponse:
     found = service.reservation_read(
         environment_id=request.key.environment_id, reservation_id=_id(reservation_id), now=request.now

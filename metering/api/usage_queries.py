@@ -86,14 +86,14 @@ class Computed(msgspec.Struct):
     cost: int
 
 
-@hot(methods=("GET",), scope="usage:read", bucket="other")
+@hot(methods=("GET",), scope="usage:read", bucket="other", asks_time=True)
 def customer_usage_show(request: EdgeRequest, by: By, reference: str) -> HttpResponse:
     _refuse_others(request, {"metric", "from", "to", "group_by"})
     customer_id = _customer(request, by, reference)
     return _shown(request, customer_id, _group(request, "day"))
 
 
-@hot(methods=("GET",), scope="usage:read", bucket="other")
+@hot(methods=("GET",), scope="usage:read", bucket="other", asks_time=True)
 def usage_summary_show(request: EdgeRequest) -> HttpResponse:
     _refuse_others(request, {"metric", "from", "to", "group_by", "customer_id", "external_customer_id"})
     named = request.GET.get("customer_id"), request.GET.get("external_customer_id")
@@ -101,7 +101,7 @@ def usage_summary_show(request: EdgeRequest) -> HttpResponse:
     return _shown(request, customer_id, _group(request, "all"))
 
 
-@hot(methods=("POST",), scope="usage:read", bucket="other")
+@hot(methods=("POST",), scope="usage:read", bucket="other", asks_time=True)
 def usage_compute_show(request: EdgeRequest) -> HttpResponse:
     wish = decode(request.body, type=ComputeAsked)
     by, reference = customer_named(wish.customer_id, wish.external_customer_id)

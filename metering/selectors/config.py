@@ -25,7 +25,7 @@ from django.db import connection
 
 from customers.errors import DomainError
 from customers.kernel.database import call_all, call_one, environment_scope
-from customers.kernel.memory import on_config_change
+from customers.kernel.memory import ConfigMoved, on_config_change
 from metering.errors import MetricInactive, MetricUnknown, NoActiveMeteringRule
 from metering.selectors.rule_versions import (
     CustomerRules,
@@ -132,6 +132,14 @@ def config_reload(environment_id: UUID) -> EnvironmentConfig:
     config = _load(environment_id, before=_snapshots.get(environment_id))
     if keep:
         _snapshots.put(config)
+    return config
+
+
+def config_known(environment_id: UUID, version: int) -> EnvironmentConfig:
+    """The configuration, for a caller whose key, and clock, are of `version`. Raises ConfigMoved when it is newer."""
+    config = config_get(environment_id)
+    if version < config.version:
+        raise ConfigMoved
     return config
 
 

@@ -14,7 +14,7 @@ from customers.kernel.database import call_function
 from customers.kernel.memory import ConfigMoved
 from metering.engine.pricing import affordable_units, cost
 from metering.errors import MetricNotFound
-from metering.selectors.config import EnvironmentConfig, MetricConfig, config_current, config_get
+from metering.selectors.config import EnvironmentConfig, MetricConfig, config_current, config_known
 from metering.selectors.rule_versions import RuleConfig
 from metering.services.snapshots import snapshots_in_use
 
@@ -57,13 +57,21 @@ class State(NamedTuple):
 
 
 def entitlement_check(
-    *, environment_id: UUID, by: str, reference: str, metric_key: str, units: Number, now: datetime
+    *,
+    environment_id: UUID,
+    config_version: int,
+    by: str,
+    reference: str,
+    metric_key: str,
+    units: Number,
+    now: datetime,
 ) -> Entitlement:
     """Whether `units` of a metric are affordable, as usage would decide at this instant.
 
-    Raises CustomerNotFound, MetricNotFound; ConfigMoved when this process's catalogue is old.
+    `config_version` is what the caller's clock and key were read with. Raises CustomerNotFound, MetricNotFound;
+    ConfigMoved when this process's catalogue, or that version, is old.
     """
-    config = config_get(environment_id)
+    config = config_known(environment_id, config_version)
     metric = config.metric(metric_key) or _metric_afresh(environment_id, metric_key)
     rule = config.rule_for(metric, customer_id=None, plan_variant_id=None, now=now)
     state = _state(config, metric, rule, by, reference, now)

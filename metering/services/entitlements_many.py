@@ -10,7 +10,7 @@ from uuid import UUID
 
 from customers.kernel.database import call_table
 from customers.kernel.memory import ConfigMoved
-from metering.selectors.config import EnvironmentConfig, MetricConfig, config_get
+from metering.selectors.config import EnvironmentConfig, MetricConfig, config_known
 from metering.selectors.rule_versions import RuleConfig
 from metering.services.entitlements import Entitlement, Number, State, counted_by, entitlement_decided
 
@@ -28,6 +28,7 @@ class Unknown:
 def entitlements_query(
     *,
     environment_id: UUID,
+    config_version: int,
     customers: Sequence[tuple[str, str]],
     metric_keys: Sequence[str],
     units: Number,
@@ -35,9 +36,10 @@ def entitlements_query(
 ) -> list[Entitlement | Unknown]:
     """Every customer's (`by`, `reference`) checks of every metric, customer by customer; each as the single check.
 
-    At most three calls of the database, whatever is asked. Raises ConfigMoved when this process's catalogue is old.
+    At most three calls of the database, whatever is asked. Raises ConfigMoved when this process's catalogue is old, or
+    `config_version`, what the caller's clock and key were read with.
     """
-    config = config_get(environment_id)
+    config = config_known(environment_id, config_version)
     known = [metric for key in metric_keys if (metric := config.metric(key)) is not None]
     defaults = [config.rule_for(metric, customer_id=None, plan_variant_id=None, now=now) for metric in known]
     states = _states(config, customers, known, [counted_by(rule) for rule in defaults], now)

@@ -150,7 +150,7 @@ def _call(caller: Caller, usage: UsageInput, standing: Standing, quote: Quote, n
         return call_function(
             "metering_usage_record_v1",
             environment=caller.environment_id,
-            config_version=quote.config_version,
+            config_version=caller.knows(quote.config_version),
             by=usage.by,
             reference=usage.reference,
             new_customer=uuid7(),

@@ -109,6 +109,8 @@ def _attempt(
     environment_id: UUID, wishes: Sequence[UsageWish], progress: _Progress, now: datetime
 ) -> list[Outcome]:
     config = config_get(environment_id)
+    if any(wish.caller.knows(config.version) < config.version for wish in wishes):
+        raise ConfigMoved
     decisions = _open(config, wishes, progress, now)
     progress.due = {each.customer_id for each in decisions.due() if each.customer_id} - progress.given_up
     if progress.due:
