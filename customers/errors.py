@@ -108,6 +108,46 @@ class JobFinished(Conflict):
     code, title = "job-finished", "The job is finished"
 
 
+class TestClockOnLive(DomainError):
+    """Time on a live environment is the system's. Only a test environment can have a clock of its own; use its key."""
+
+    # What is named Test… is no test.
+    __test__ = False
+    code, status, title = "test-clock-on-live", 403, "A live environment has no test clock"
+
+
+class TestClockMissing(Conflict):
+    """The environment goes by the system's time. Set its clock first: `POST /v1/test-clock`."""
+
+    __test__ = False
+    code, title = "test-clock-missing", "The environment has no test clock"
+
+
+class TestClockBackwards(Conflict):
+    """Time is only advanced. `frozen_time` says where the clock stands; `to` must not lie before it."""
+
+    __test__ = False
+    code, title = "test-clock-backwards", "The clock is further already"
+
+
+class TestClockBehindFacts(Conflict):
+    """Something happened in the environment after the time asked for, and cannot come to lie in its future. The problem
+    names it in `latest_fact` and `latest_fact_at`: choose that instant or a later one, or another test environment.
+    """
+
+    __test__ = False
+    code, title = "test-clock-behind-facts", "Something happened after that time"
+
+
+class TestClockStuck(Conflict):
+    """Something that was due could not be done, or finds no end; `source` and `detail` name it. The clock stands at the
+    last instant before it, and everything up to there is done. Once the cause is mended, advance again.
+    """
+
+    __test__ = False
+    code, title = "test-clock-stuck", "The clock could not go on"
+
+
 class IdempotencyKeyInFlight(DomainError):
     """Another request with the same Idempotency-Key is still being worked on. Wait as `Retry-After` says and retry."""
 

@@ -6,6 +6,7 @@ from django.apps import AppConfig
 
 from billing.selectors.ledger_checks import check_register
 from billing.selectors.sources import debit_finder_register, explainer_register
+from customers.services.due_work import latest_fact_register
 from metering.selectors.ledger_checks import CHECKS
 
 
@@ -21,3 +22,6 @@ class MeteringConfig(AppConfig):
         explainer_register("event", sources.event_explained)
         explainer_register("reservation", sources.reservation_explained)
         debit_finder_register(sources.debit_of_usage)
+        facts = import_module("metering.services.facts")
+        latest_fact_register(facts.usage_latest_fact)
+        latest_fact_register(facts.rules_latest_fact)

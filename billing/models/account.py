@@ -58,6 +58,11 @@ class CreditAccount(models.Model):
                 condition=models.Q(next_change_at__isnull=False),
             ),
             models.Index(fields=("environment", "customer"), name="accounts_of_an_environment"),
+            models.Index(
+                fields=("environment", "next_change_at"),
+                name="accounts_by_what_is_due_next",
+                condition=models.Q(next_change_at__isnull=False),
+            ),
         )
 
     def __str__(self) -> str:

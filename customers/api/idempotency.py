@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial, wraps
 from typing import Any, Final, Protocol
@@ -43,6 +44,7 @@ def idempotent(
     made: str | None = None,
     fingerprint: Callable[[ApiRequest], bytes | str] | None = None,
     secret: bool = False,
+    stepwise: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Honour the Idempotency-Key of a POST or PATCH handler.
 
@@ -51,8 +53,12 @@ def idempotent(
     that answers with the original object once the stored answer is gone; `made` names `(request, key)`, which looks
     for what the key made where that itself is stored, and so outlives even the record of the key. With `secret` a
     successful answer is never stored, because it holds one; `again` answers from the start.
+
+    `stepwise` is for a handler that commits as it goes and, called again, goes on where it was interrupted: it stands
+    in no transaction, and only what it achieved is stored, so that a refusal can be mended and the call sent again.
     """
     plan = _Plan(family=family, again=again, made=made, secret=secret)
+    run = _stepwise if stepwise else _once
 
     def decorate(handler: Handler) -> Handler:
         @wraps(handler)
@@ -61,10 +67,10 @@ def idempotent(
             if key is None:
                 if required:
                     raise IdempotencyKeyMissing
-                with transaction.atomic():
+                with nullcontext() if stepwise else transaction.atomic():
                     return handler(view, request, *args, **kwargs)
             asked = _digest(fingerprint(request) if fingerprint else _request_text(request))
-            return _once(
+            return run(
                 plan, partial(handler, view, request, *args, **kwargs), view, request, key, asked, kwargs
             )
 
@@ -131,6 +137,41 @@ def _once(
             return _work(plan, work, request, claim)
     except _NotStored as outcome:
         return outcome.response
+
+
+def _stepwise(
+    plan: _Plan,
+    work: Callable[[], HttpResponseBase],
+    view: Any,
+    request: ApiRequest,
+    key: str,
+    fingerprint: bytes,
+    kwargs: dict[str, Any],
+) -> HttpResponseBase:
+    def claimed() -> Claim:
+        return key_claim(
+            environment_id=request.caller.environment_id,
+            family=plan.family,
+            key=key,
+            fingerprint=fingerprint,
+            now=system_now(),
+        )
+
+    with transaction.atomic():
+        claim = claimed()
+        # Only a look: the key is claimed when there is an answer.
+        transaction.set_rollback(claim.claimed)
+    if not claim.claimed:
+        return _answer_again(plan, view, request, claim, kwargs)
+    response = _rendered(work())
+    with transaction.atomic():
+        claim = claimed()
+        if not claim.claimed:
+            return _answer_again(plan, view, request, claim, kwargs)
+        answer_keep(
+            record_id=claim.record_id, status=response.status_code, body=response.content, effect_id=None
+        )
+    return response
 
 
 def _known_by_its_effect(claim: Claim, effect_id: UUID | None) -> Claim:

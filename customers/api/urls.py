@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from customers.api import api_keys, customers, jobs, webhook_endpoints, webhook_events
+from customers.api import api_keys, customers, jobs, test_clock, webhook_endpoints, webhook_events
 from customers.api.paths import customer_paths
 
 urlpatterns: list[URLPattern] = [
@@ -18,6 +18,13 @@ urlpatterns: list[URLPattern] = [
     path("v1/jobs/<str:job_id>", jobs.JobDetail.as_view(), name="job"),
     path("v1/jobs/<str:job_id>/results", jobs.JobResults.as_view(), name="job-results"),
     path("v1/jobs/<str:job_id>/cancel", jobs.JobCancel.as_view(), name="job-cancel"),
+    path("v1/test-clock", test_clock.TestClock.as_view(), name="test-clock"),
+    path("v1/test-clock/advance", test_clock.TestClockAdvance.as_view(), name="test-clock-advance"),
+    path(
+        "v1/test-clock/advance-to-next",
+        test_clock.TestClockAdvanceToNext.as_view(),
+        name="test-clock-advance-to-next",
+    ),
     path("v1/webhook-endpoints", webhook_endpoints.WebhookEndpoints.as_view(), name="webhook-endpoints"),
     *(
         path(
