@@ -53,6 +53,13 @@ class InvalidMeteringRule(DomainError):
     code, status, title = "invalid-metering-rule", 422, "The metering rule is not valid"
 
 
+class PlanVariantUnknown(DomainError):
+    """The body names a plan variant that does not exist in this environment. Create the plan variant first, then the
+    metering rule for its customers."""
+
+    code, status, title = "plan-variant-not-found", 422, "There is no such plan variant"
+
+
 class EffectiveFromPast(DomainError):
     """A metering rule cannot begin in the past: usage was priced when it arrived, and history keeps its
     prices. Leave `effective_from` out for now, or give a future instant."""

@@ -56,3 +56,18 @@ def history(api: Api, *, of: str = "user_1", query: str = "") -> list[dict[str, 
     answer = api.get(f"/v1/customer-by-external-id/{of}/credits/history{query}")
     assert answer.status == 200, answer
     return list(answer["data"])
+
+
+def make_plan(api: Api, **terms: Any) -> str:
+    """A plan; its id."""
+    answer = api.post("/v1/plans", {"name": "API Platform", **terms})
+    assert answer.status == 201, answer
+    return str(answer["id"])
+
+
+def make_variant(api: Api, plan: str | None = None, **terms: Any) -> str:
+    """A variant of the plan, monthly and postpaid unless `terms` say otherwise; its id."""
+    body = {"name": "Monthly", "billing_cycle": "monthly", "billing_mode": "postpaid", **terms}
+    answer = api.post(f"/v1/plans/{plan or make_plan(api)}/variants", body)
+    assert answer.status == 201, answer
+    return str(answer["id"])

@@ -21,6 +21,8 @@ from metering.errors import EffectiveFromPast, InvalidMeteringRule
 from metering.models import BillableMetric, MeteringRule
 from metering.models.rule import EVERYONE
 from metering.selectors.metrics import metric_named
+from metering.selectors.rules import SUPERSEDED, rules_list
+from metering.services.variant_registry import variant_check
 
 #: An instant so little in the past means now: the caller's clock differs, or the request took a while.
 PAST_TOLERATED: Final = timedelta(minutes=5)
@@ -45,7 +47,7 @@ def rule_create(
     for everyone.
     """
     pricing = definition_parse(definition)
-    _check_scope(customer_id, plan_variant_id)
+    _check_scope(caller.environment_id, customer_id, plan_variant_id)
     metric = metric_named(key=metric_key)
     # Before anything is read that depends on it: it locks the environment's row, so versions come one by one.
     config_bump(environment_id=caller.environment_id)
@@ -61,12 +63,31 @@ def rule_create(
     return rule
 
 
-def _check_scope(customer_id: UUID | None, plan_variant_id: UUID | None) -> None:
+@transaction.atomic
+def rules_copy(*, caller: Caller, from_variant_id: UUID, to_variant_id: UUID, now: datetime) -> None:
+    """Give a plan variant the rules that another one has, those in effect and those that are still to come."""
+    for rule in rules_list(now=now).filter(plan_variant_id=from_variant_id).order_by("metric_id", "version"):
+        facts: Any = rule
+        if facts.status == SUPERSEDED:
+            continue
+        rule_create(
+            caller=caller,
+            metric_key=rule.metric.key,
+            definition=rule.definition,
+            plan_variant_id=to_variant_id,
+            effective_from=rule.effective_from if rule.effective_from > now else None,
+            now=now,
+        )
+
+
+def _check_scope(environment_id: UUID, customer_id: UUID | None, plan_variant_id: UUID | None) -> None:
     if customer_id is not None and plan_variant_id is not None:
         message = "A rule is for a customer or for a plan variant, not for both."
         raise InvalidMeteringRule(
             message, errors=(FieldError("plan_variant_id", "ambiguous-scope", message),)
         )
+    if plan_variant_id is not None:
+        variant_check(environment_id=environment_id, plan_variant_id=plan_variant_id)
 
 
 def _next_version(

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, transaction
 
 from customers.kernel.database import environment_scope
-from customers.kernel.ids import uuid7
+from customers.kernel.ids import typeid_parse, uuid7
 from customers.services.customers import customer_create
 from metering.engine.pricing import cost
 from metering.errors import MetricInactive, MetricUnknown, NoActiveMeteringRule
@@ -28,7 +28,8 @@ from metering.selectors.config import (
 )
 from metering.services.metrics import metric_create, metric_update
 from metering.services.rules import rule_create
-from tests.conftest import Character
+from tests.conftest import Api, Character
+from tests.making import make_variant
 
 NOW = datetime(2026, 4, 3, 9, 1, tzinfo=UTC)
 
@@ -55,6 +56,12 @@ def make_rule(character: Character, unit_cost: int, **wish: Any) -> UUID:
 def make_customer(character: Character) -> UUID:
     with environment_scope(character.test.id):
         return customer_create(caller=character.test.caller, external_id=uuid4().hex, now=NOW).id
+
+
+def make_plan_variant(character: Character) -> UUID:
+    made = typeid_parse("pvr", make_variant(Api(character.test.secret)))
+    assert made is not None
+    return made
 
 
 def elsewhere(deed: Any) -> None:
@@ -89,7 +96,7 @@ def price(
 
 def test_the_most_specific_rule_wins(acme):
     make_metric(acme)
-    customer, other, variant = make_customer(acme), make_customer(acme), uuid4()
+    customer, other, variant = make_customer(acme), make_customer(acme), make_plan_variant(acme)
     make_rule(acme, 3)
     make_rule(acme, 2, plan_variant_id=variant)
     make_rule(acme, 1, customer_id=customer)
@@ -105,7 +112,7 @@ def test_the_most_specific_rule_wins(acme):
 @pytest.mark.parametrize("scope", ["default", "variant", "customer"])
 def test_the_version_that_began_last_holds(acme, scope):
     make_metric(acme)
-    customer, variant = make_customer(acme), uuid4()
+    customer, variant = make_customer(acme), make_plan_variant(acme)
     wish = {"default": {}, "variant": {"plan_variant_id": variant}, "customer": {"customer_id": customer}}[
         scope
     ]
@@ -133,7 +140,7 @@ def test_only_metrics_with_scoped_rules_are_scoped(acme):
     make_rule(acme, 1)
     make_rule(acme, 1, customer_id=make_customer(acme))
     make_rule(acme, 1, metric_key="plain")
-    make_rule(acme, 1, metric_key="by_variant", plan_variant_id=uuid4())
+    make_rule(acme, 1, metric_key="by_variant", plan_variant_id=make_plan_variant(acme))
     config = config_get(acme.test.id)
     scoped = {metric.key: metric.is_scoped for metric in config.metrics.values()}
     assert scoped == {"api_call": True, "plain": False, "by_variant": True}

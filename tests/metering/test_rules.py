@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,7 +12,7 @@ from django.db import connection, transaction
 from django.db.utils import DatabaseError
 
 from customers.kernel.database import environment_scope
-from customers.kernel.ids import typeid, uuid7
+from customers.kernel.ids import uuid7
 from customers.kernel.instants import instant_text
 from customers.models import AuditRecord, Environment
 from metering.errors import EffectiveFromPast, InvalidMeteringRule, MetricUnknown
@@ -22,6 +21,7 @@ from metering.selectors.rules import rules_list
 from metering.services.metrics import metric_create
 from metering.services.rules import rule_create
 from tests.conftest import Answer, Api, Character
+from tests.making import make_variant
 
 NOW = datetime(2026, 4, 3, 9, 1, tzinfo=UTC)
 PER_UNIT = {"cost_type": "per_unit", "unit_cost": 1000}
@@ -285,7 +285,7 @@ def test_a_rule_for_a_customer(api, acme):
 
 
 def test_a_rule_for_a_plan_variant(api):
-    variant = typeid("pvr", uuid4())
+    variant = make_variant(api)
     rule = post(api, **PER_UNIT, plan_variant_id=variant)
     assert rule["plan_variant_id"] == variant
     post(api, **PER_UNIT)
@@ -296,7 +296,7 @@ def test_a_rule_for_a_plan_variant(api):
 
 def test_a_rule_has_one_scope(api, acme):
     api.post("/v1/customers", {"external_id": "big"})
-    variant = typeid("pvr", uuid4())
+    variant = make_variant(api)
     both = post(api, **PER_UNIT, external_customer_id="big", plan_variant_id=variant)
     assert both.refusal() == (422, "invalid-metering-rule")
     assert what_there_is(acme)[0] == 0

@@ -1,0 +1,132 @@
+"""Refusals of the subscriptions app. The docstrings are the problems' pages in the docs."""
+
+from __future__ import annotations
+
+from customers.errors import Conflict, DomainError, NotFound
+
+
+class PlanNotFound(NotFound):
+    """There is no such plan in this environment."""
+
+    code, title = "plan-not-found", "There is no such plan"
+
+
+class PlanVariantNotFound(NotFound):
+    """There is no such plan variant in this environment."""
+
+    code, title = "plan-variant-not-found", "There is no such plan variant"
+
+
+class CreditGrantNotFound(NotFound):
+    """There is no such credit-grant template on this plan variant."""
+
+    code, title = "credit-grant-not-found", "There is no such credit grant"
+
+
+class PlanVariantArchived(Conflict):
+    """The plan or its variant is archived or superseded: it takes no new subscriptions. Name its present version."""
+
+    code, title = "plan-variant-archived", "The plan variant is not sold any more"
+
+
+class SubscriptionNotFound(NotFound):
+    """There is no such subscription in this environment."""
+
+    code, title = "subscription-not-found", "There is no such subscription"
+
+
+class SubscriptionExists(Conflict):
+    """The customer has a live credit subscription already; `subscription_id` names it. Change or cancel that."""
+
+    code, title = "subscription-exists", "The customer has a live subscription"
+
+
+class ExternalSubscriptionIdTaken(Conflict):
+    """Another subscription of this environment has this `external_subscription_id`; `subscription_id` names it."""
+
+    code, title = "external-subscription-id-taken", "The external subscription id is taken"
+
+
+class SubscriptionStateConflict(Conflict):
+    """The subscription's state does not allow this action; `allowed` lists what it does allow."""
+
+    code, title = "subscription-state-conflict", "The subscription's state does not allow this"
+
+
+class RenewalNotDue(Conflict):
+    """Renewing begins `renewal_due_days` before the period's end; `renewable_from` says when."""
+
+    code, title = "renewal-not-due", "The subscription cannot be renewed yet"
+
+
+class AlreadyRenewed(Conflict):
+    """The next period was renewed before. Each period is renewed once."""
+
+    code, title = "already-renewed", "The period was renewed before"
+
+
+class NotPrepaid(Conflict):
+    """Only prepaid subscriptions are renewed; postpaid ones advance by themselves."""
+
+    code, title = "not-prepaid", "The subscription advances by itself"
+
+
+class ContractDateRefused(DomainError):
+    """`contract_end` must lie ahead of the present and, when extending, ahead of the present contract's end."""
+
+    code, status, title = "contract-end-refused", 422, "The contract cannot end then"
+
+
+class StartDateRefused(DomainError):
+    """`start_date` lies in the future, or so far back that its periods cannot be counted."""
+
+    code, status, title = "start-date-refused", 422, "The subscription cannot start then"
+
+
+class ResumeDateRefused(DomainError):
+    """`resumes_at` must lie ahead of the present."""
+
+    code, status, title = "resumes-at-refused", 422, "The subscription cannot resume then"
+
+
+class SameVariant(Conflict):
+    """The subscription is on this variant already."""
+
+    code, title = "same-plan-variant", "The subscription is on this variant"
+
+
+class SubscriptionParked(Conflict):
+    """Work that was due on the subscription failed, was tried again just now, and failed again; `detail` says why."""
+
+    code, title = "subscription-parked", "The subscription's due work fails"
+
+
+class PaymentAlreadyUsed(Conflict):
+    """This `external_payment_id` renewed a period before; each payment renews one period, once."""
+
+    code, title = "payment-already-used", "The payment renewed a period before"
+
+
+class PlanArchived(Conflict):
+    """The plan is archived: it takes no new variants and no new subscriptions. Make another plan."""
+
+    code, title = "plan-archived", "The plan is archived"
+
+
+class PlanVariantSuperseded(Conflict):
+    """A newer version took this variant's place, so its terms and credit grants stay as they are for those who are on
+    it; `current_version_id` names the newest. Change that one."""
+
+    code, title = "plan-variant-superseded", "The plan variant has a newer version"
+
+
+class CreditGrantArchived(Conflict):
+    """The credit grant is archived; its terms stay as they were. Create another one."""
+
+    code, title = "credit-grant-archived", "The credit grant is archived"
+
+
+class FallbackRefused(DomainError):
+    """`fallback_variant_id` must name another plan variant of this environment that is still sold."""
+
+    code, status, title = "fallback-refused", 422, "The variant cannot fall back to that one"

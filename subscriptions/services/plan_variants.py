@@ -1,0 +1,129 @@
+"""The terms on which a plan is sold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from customers.errors import FieldError, ValidationFailed
+from customers.kernel.caller import Caller
+from customers.kernel.ids import uuid7
+from customers.services.audit import audit_record
+from subscriptions.errors import FallbackRefused, PlanArchived
+from subscriptions.models import PlanVariant
+from subscriptions.services.plans import plan_locked
+from subscriptions.services.variant_versions import LABELS, Written, variant_locked, variant_writable
+
+
+@transaction.atomic
+def variant_create(*, caller: Caller, plan_id: UUID, terms: Mapping[str, Any], now: datetime) -> PlanVariant:
+    """Version 1 of a new variant. Raises PlanNotFound, PlanArchived, FallbackRefused, ValidationFailed."""
+    plan = plan_locked(environment_id=caller.environment_id, plan_id=plan_id)
+    if plan.archived_at is not None:
+        raise PlanArchived
+    variant_id = uuid7()
+    variant = PlanVariant(
+        id=variant_id,
+        family=variant_id,
+        environment_id=caller.environment_id,
+        plan=plan,
+        created_at=now,
+        updated_at=now,
+        **terms,
+    )
+    _check(variant)
+    variant.save(force_insert=True)
+    _record(caller, variant, "created", {"name": [None, variant.name]}, now)
+    return variant
+
+
+@transaction.atomic
+def variant_update(
+    *, caller: Caller, plan_id: UUID, variant_id: UUID, terms: Mapping[str, Any], now: datetime
+) -> Written[PlanVariant]:
+    """Change labels where they are, and terms there too while nobody is on them; else in a new version.
+
+    Raises PlanVariantNotFound, PlanVariantSuperseded, PlanVariantArchived, PlanArchived, FallbackRefused,
+    ValidationFailed.
+    """
+    variant = variant_locked(environment_id=caller.environment_id, plan_id=plan_id, variant_id=variant_id)
+    changes = {
+        field: [getattr(variant, field), value]
+        for field, value in terms.items()
+        if getattr(variant, field) != value
+    }
+    if changes.keys() <= set(LABELS):
+        return Written(_change(caller, variant, "updated", changes, now), is_new_version=False)
+    writable = variant_writable(caller=caller, variant=variant, now=now)
+    changed = _change(caller, writable.variant, "updated", changes, now)
+    return Written(changed, is_new_version=writable.is_new_version)
+
+
+@transaction.atomic
+def variant_archive(*, caller: Caller, plan_id: UUID, variant_id: UUID, now: datetime) -> PlanVariant:
+    """Sell it no more; those who are on it stay. Raises PlanVariantNotFound."""
+    variant = variant_locked(environment_id=caller.environment_id, plan_id=plan_id, variant_id=variant_id)
+    if variant.archived_at is not None:
+        return variant
+    variant.archived_at = variant.updated_at = now
+    variant.save(update_fields=["archived_at", "updated_at"])
+    _record(caller, variant, "archived", {}, now)
+    return variant
+
+
+def _change(
+    caller: Caller, variant: PlanVariant, what: str, changes: Mapping[str, list[Any]], now: datetime
+) -> PlanVariant:
+    if not changes:
+        return variant
+    for field, (_, value) in changes.items():
+        setattr(variant, field, value)
+    _check(variant)
+    variant.updated_at = now
+    variant.save(update_fields=[*changes, "updated_at"])
+    _record(caller, variant, what, changes, now)
+    return variant
+
+
+def _check(variant: PlanVariant) -> None:
+    if (variant.price_minor is None) != (variant.currency is None):
+        message = "A price and its currency are given together."
+        missing = "price" if variant.price_minor is None else "currency"
+        raise ValidationFailed(message, errors=[FieldError(missing, "incomplete", message)])
+    if variant.fallback_variant_id is not None:
+        _check_fallback(variant, variant.fallback_variant_id)
+
+
+def _check_fallback(variant: PlanVariant, fallback_id: UUID) -> None:
+    """A fallback that is superseded later leads to its newest version, so it names one that is sold now."""
+    sold = PlanVariant.objects.filter(
+        environment_id=variant.environment_id,
+        id=fallback_id,
+        archived_at=None,
+        superseded_at=None,
+        plan__archived_at=None,
+    ).exclude(family=variant.family)
+    if not sold.exists():
+        message = "Must be another plan variant that is still sold."
+        raise FallbackRefused(message, errors=[FieldError("fallback_variant_id", "refused", message)])
+
+
+def _record(
+    caller: Caller, variant: PlanVariant, what: str, changes: Mapping[str, list[Any]], now: datetime
+) -> None:
+    audit_record(
+        caller=caller,
+        action=f"plan_variant.{what}",
+        object_type="plan_variant",
+        object_id=variant.public_id,
+        changes={field: [_shown(before), _shown(after)] for field, (before, after) in changes.items()},
+        now=now,
+    )
+
+
+def _shown(value: Any) -> Any:
+    return str(value) if isinstance(value, UUID) else value

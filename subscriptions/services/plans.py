@@ -1,0 +1,73 @@
+"""What is sold, under which name, and what it includes beside credits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from customers.kernel.caller import Caller
+from customers.services.audit import audit_record
+from subscriptions.errors import PlanNotFound
+from subscriptions.models import Plan
+
+
+@transaction.atomic
+def plan_create(*, caller: Caller, terms: Mapping[str, Any], now: datetime) -> Plan:
+    """A new plan; it is sold once it has variants."""
+    plan = Plan.objects.create(environment_id=caller.environment_id, created_at=now, updated_at=now, **terms)
+    _record(caller, plan, "created", {"name": [None, plan.name]}, now)
+    return plan
+
+
+@transaction.atomic
+def plan_update(*, caller: Caller, plan_id: UUID, terms: Mapping[str, Any], now: datetime) -> Plan:
+    """Change its labels or features; both hold for everybody who has the plan. Raises PlanNotFound."""
+    plan = plan_locked(environment_id=caller.environment_id, plan_id=plan_id)
+    changes = {
+        field: [getattr(plan, field), value]
+        for field, value in terms.items()
+        if getattr(plan, field) != value
+    }
+    return _change(caller, plan, "updated", changes, now) if changes else plan
+
+
+@transaction.atomic
+def plan_archive(*, caller: Caller, plan_id: UUID, now: datetime) -> Plan:
+    """Sell it no more; those who have it keep it. Raises PlanNotFound."""
+    plan = plan_locked(environment_id=caller.environment_id, plan_id=plan_id)
+    if plan.archived_at is not None:
+        return plan
+    return _change(caller, plan, "archived", {"archived_at": [None, now]}, now)
+
+
+def plan_locked(*, environment_id: UUID, plan_id: UUID) -> Plan:
+    """Raises PlanNotFound."""
+    plans = Plan.objects.select_for_update(no_key=True)
+    plan = plans.filter(environment_id=environment_id, id=plan_id).first()
+    if plan is None:
+        raise PlanNotFound
+    return plan
+
+
+def _change(caller: Caller, plan: Plan, what: str, changes: Mapping[str, list[Any]], now: datetime) -> Plan:
+    for field, (_, value) in changes.items():
+        setattr(plan, field, value)
+    plan.updated_at = now
+    plan.save(update_fields=[*changes, "updated_at"])
+    _record(caller, plan, what, changes, now)
+    return plan
+
+
+def _record(caller: Caller, plan: Plan, what: str, changes: Mapping[str, Any], now: datetime) -> None:
+    audit_record(
+        caller=caller,
+        action=f"plan.{what}",
+        object_type="plan",
+        object_id=plan.public_id,
+        changes={} if what == "archived" else changes,
+        now=now,
+    )
