@@ -4,7 +4,10 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
+from billing.selectors.ledger_checks import check_register
+from billing.selectors.sources import explainer_register
 from metering.services.variant_registry import variants_register
+from subscriptions.selectors.ledger_checks import CHECKS
 
 
 class SubscriptionsConfig(AppConfig):
@@ -13,3 +16,6 @@ class SubscriptionsConfig(AppConfig):
 
     def ready(self) -> None:
         variants_register(import_module("subscriptions.selectors.catalogue").variant_exists)
+        check_register(*CHECKS)
+        sources = import_module("subscriptions.selectors.ledger_sources")
+        explainer_register("grant_run", sources.grant_run_explained)

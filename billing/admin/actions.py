@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from billing.admin.forms import AdjustForm, GrantForm
 from billing.errors import InsufficientCredits
 from billing.models import LedgerEntry
-from billing.selectors.credits import Credits, credits_read
 from billing.services.credits import Movement, credits_adjust, credits_grant
+from billing.services.reads import Credits, credits_read
 from customers.admin.customer_panels import Act, CustomerAction, action_register
 from customers.admin.dialogs import Change, Outcome
 from customers.admin.display import credits_shown, credits_text, mc_text

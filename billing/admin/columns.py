@@ -10,8 +10,8 @@ from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from billing.selectors.balances import balances_of
 from billing.selectors.overview import low_balances, overdrawn
+from billing.services.reads import balances_of
 from customers.admin.customer_panels import CustomerColumn, CustomerFilter, column_register, filter_register
 from customers.admin.requests import environment_of, of_admin
 from customers.models import Customer

@@ -18,6 +18,7 @@ from customers.admin.display import (
     code,
     copyable,
     credits_shown,
+    credits_text,
     instant_shown,
     json_shown,
     link,
@@ -41,6 +42,7 @@ _CAUSES = {
     "block": "Block",
     "grant": "Grant",
     "topup": "Topup",
+    "grant_run": "Plan grant",
 }
 _PREFIXES = {"event": "evt", "reservation": "res", "block": "blk", "grant": "blk", "topup": "top"}
 
@@ -108,7 +110,7 @@ class LedgerEntryAdmin(OfCustomers):
     def page(self, request: HttpRequest, record: LedgerEntry) -> Page:
         movement = [
             Fact("Customer", customer_link(record.account.customer)),
-            Fact("Amount", credits_shown(record.amount_mc, signed=True)),
+            Fact("Amount", credits_shown(record.amount_mc, signed=True), _moved_hint(record)),
             Fact("Balance after", credits_shown(record.balance_after_mc)),
             Fact("Effective after", credits_shown(record.effective_after_mc), "less what holds reserve"),
             Fact("Happened", instant_shown(record.occurred_at)),
@@ -129,6 +131,12 @@ class LedgerEntryAdmin(OfCustomers):
                 Section("Record", _record_facts(record)),
             ],
         )
+
+
+def _moved_hint(entry: LedgerEntry) -> str:
+    if entry.kind != EntryKind.ROLLOVER:
+        return ""
+    return f"{credits_text(max(entry.block_amounts))} credits went from one block into another"
 
 
 def _record_facts(entry: LedgerEntry) -> list[Fact]:

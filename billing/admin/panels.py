@@ -14,8 +14,8 @@ from billing.admin.entries import cause_text, kind_badge
 from billing.admin.explain import causes_described
 from billing.admin.holds import state_badge as hold_badge
 from billing.models import BlockSource, CreditBlock, Hold, HoldState, LedgerEntry
-from billing.selectors.credits import Credits, credits_read
 from billing.selectors.entries import entries_of
+from billing.services.reads import Credits, credits_read
 from customers.admin.customer_panels import CustomerPanel, panel_register
 from customers.admin.display import code, credits_shown, credits_text, instant_shown, mc_text
 from customers.admin.records import list_url, record_url

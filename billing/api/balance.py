@@ -9,7 +9,7 @@ import msgspec
 from django.http import HttpRequest, HttpResponse
 
 from billing.api.blocks import block_document_from_row
-from billing.selectors.credits import Include, credits_as_of, credits_read
+from billing.services.reads import Credits, Include, credits_as_of, credits_read
 from customers.api.hot import Operation, hot, respond
 from customers.api.requests import EdgeRequest
 from customers.errors import FieldError, ValidationFailed
@@ -54,14 +54,7 @@ class Balance(msgspec.Struct, omit_defaults=True):
 @hot(methods=("GET",), scope="credits:read", bucket="other", asks_time=True)
 def credits_show(request: EdgeRequest, by: str, reference: str) -> HttpResponse:
     as_of = _as_of(request)
-    read = credits_as_of if as_of < request.now else credits_read
-    credits = read(
-        environment_id=request.key.environment_id,
-        by=by,
-        reference=reference,
-        include=_include(request),
-        now=as_of,
-    )
+    credits = _credits(request, by, reference, as_of)
     answer = Balance(
         customer_id=credits.public_id,
         external_customer_id=credits.external_id,
@@ -76,6 +69,17 @@ def credits_show(request: EdgeRequest, by: str, reference: str) -> HttpResponse:
     if credits.blocks is not None:
         answer.blocks = [block_document_from_row(row) for row in credits.blocks]
     return respond(200, answer)
+
+
+def _credits(request: EdgeRequest, by: str, reference: str, as_of: datetime) -> Credits:
+    named: dict[str, Any] = {
+        "environment_id": request.key.environment_id,
+        "by": by,
+        "reference": reference,
+        "include": _include(request),
+        "now": request.now,
+    }
+    return credits_as_of(**named, as_of=as_of) if as_of < request.now else credits_read(**named, at=as_of)
 
 
 def _include(request: HttpRequest) -> Include:

@@ -20,7 +20,7 @@ from customers.kernel.instants import instant_text
 from customers.services.customers import By, customer_resolve
 
 #: What the owners of causes may add; always there, so that readers need not look for members.
-_TOLD: Final = {"event": None, "reservation": None, "pricing": None}
+_TOLD: Final = {"event": None, "reservation": None, "pricing": None, "grant_run": None}
 
 
 class ActorOutput(serializers.Serializer[Any]):
@@ -50,6 +50,7 @@ class ExplanationOutput(serializers.Serializer[Any]):
     event = serializers.DictField(allow_null=True)
     pricing = serializers.DictField(allow_null=True)
     reservation = serializers.DictField(allow_null=True)
+    grant_run = serializers.DictField(allow_null=True)
     topup = TopupOutput(allow_null=True)
     conversion = serializers.DictField(allow_null=True)
     refunded_amount = serializers.IntegerField()
@@ -74,7 +75,8 @@ class CreditsExplain(Endpoint):
         tags=["credits"],
         summary="Explain a ledger entry",
         description="What caused it and who asked; what it took from which block; for usage the event, the rule "
-        "version and the arithmetic of its price, whose lines add up to the cost exactly.",
+        "version and the arithmetic of its price, whose lines add up to the cost exactly; for a plan's grant, and what "
+        "rolled over with it, the subscription and the interval.",
         responses=ExplanationOutput,
         examples=[
             OpenApiExample(
@@ -110,6 +112,7 @@ class CreditsExplain(Endpoint):
                         "cost": 1000,
                     },
                     "reservation": None,
+                    "grant_run": None,
                     "topup": None,
                     "conversion": None,
                     "refunded_amount": 0,

@@ -13,7 +13,7 @@ DECLARE
   b billing_credit_block;
   v_now timestamptz := billing_account_now(a, p_now);
 BEGIN
-  PERFORM billing_require(p_credits > 0 AND p_kind IN ('grant', 'adjust', 'rollover'), 'such a grant');
+  PERFORM billing_require(p_credits > 0 AND p_kind IN ('grant', 'adjust'), 'such a grant');
   status := CASE
     WHEN a.catch_up_at <= v_now THEN 'catch-up-due'
     WHEN p_expires_at <= greatest(v_now, p_effective_at) THEN 'expired'

@@ -16,13 +16,14 @@ from customers.kernel.ids import uuid7_floor
 from customers.models import Customer
 
 # Accounts on which time has done something that nobody booked yet are read through the kernel, the others as they are.
+# Work of higher apps that is due is not done for a sum over everybody: the kernel tells what is known so far.
 _TOTALS: Final = """
 WITH standing AS (
   SELECT balance_mc, reserved_mc FROM billing_credit_account
     WHERE environment_id = $1 AND (next_change_at IS NULL OR next_change_at > $2)
   UNION ALL
   SELECT r.balance, r.reserved FROM billing_credit_account a JOIN customers_customer c ON c.id = a.customer_id
-    CROSS JOIN LATERAL billing_credits_read_v1($1, 'id', c.public_id, 'none', $2) r
+    CROSS JOIN LATERAL billing_credits_read_v1($1, 'id', c.public_id, 'none', $2, NULL) r
     WHERE a.environment_id = $1 AND a.next_change_at <= $2
 )
 SELECT coalesce(sum(greatest(balance_mc, 0)), 0)::bigint, coalesce(sum(greatest(-balance_mc, 0)), 0)::bigint,

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from billing.errors import AutoTopupNotFound, TopupPackageInactive, TopupPackageUnknown
 from billing.models import AutoTopup, TopupPackage, TopupRequest, TopupRequestState
+from billing.services.accounts import account_settle
 from customers.kernel.caller import Caller
 from customers.kernel.database import call_function
 from customers.models import Customer
@@ -37,7 +38,7 @@ def auto_topup_set(
         raise TopupPackageUnknown
     if not package.active:
         raise TopupPackageInactive
-    _account_touch(caller, customer, now)
+    account_settle(environment_id=caller.environment_id, customer_id=customer.id, now=now)
     before = AutoTopup.objects.filter(account_id=customer.id).first()
     terms = {"threshold_mc": threshold_mc, "package_id": package_id, "monthly_limit": monthly_limit}
     auto_topup, _ = AutoTopup.objects.update_or_create(
@@ -59,6 +60,7 @@ def auto_topup_set(
 @transaction.atomic
 def auto_topup_remove(*, caller: Caller, customer: Customer, now: datetime) -> None:
     """Ask no more; a request that is open is canceled. Without an auto-topup nothing happens."""
+    account_settle(environment_id=caller.environment_id, customer_id=customer.id, now=now)
     removed, _ = AutoTopup.objects.filter(account_id=customer.id).delete()
     if removed:
         _apply(caller, customer, now)
@@ -76,12 +78,6 @@ def auto_topup_get(*, customer: Customer) -> AutoTopup:
 def topup_request_open(*, customer: Customer) -> TopupRequest | None:
     """The request that waits for its topup, if there is one."""
     return TopupRequest.objects.filter(account_id=customer.id, state=TopupRequestState.OPEN).first()
-
-
-def _account_touch(caller: Caller, customer: Customer, now: datetime) -> None:
-    call_function(
-        "billing_account_settle_v1", environment=caller.environment_id, account=customer.id, now=now
-    )
 
 
 def _apply(caller: Caller, customer: Customer, now: datetime) -> None:

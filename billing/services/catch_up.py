@@ -1,7 +1,8 @@
 """The seam between periods: work of higher apps that is due before an account may move.
 
-An account carries `catch_up_at`, written by whoever owns that work. The kernel refuses to move an account whose
-instant has passed; the service then runs what is registered here and tries again. Nothing is imported upward.
+An account carries `catch_up_at`, written by whoever owns that work (services/accounts.py). The kernel refuses to move
+or to show an account whose instant has passed, and settles it to just before that; the service then runs what is
+registered here and tries again. Nothing is imported upward.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from billing.errors import CatchUpFailed
+from customers.kernel.database import environment_scope
 
 CatchUp = Callable[..., None]
 
@@ -38,7 +40,17 @@ def caught_up(attempt: Callable[[], Any], *, environment_id: UUID, customer_id: 
     raise CatchUpFailed
 
 
+def answer_caught_up(attempt: Callable[[], Any], *, environment_id: UUID, now: datetime) -> Any:
+    """As caught_up, for a call that knows its customer by a name only: the answer tells who it is."""
+    answer = attempt()
+    if answer.status != "catch-up-due":
+        return answer
+    return caught_up(attempt, environment_id=environment_id, customer_id=answer.customer_id, now=now)
+
+
 def catch_up_run(*, environment_id: UUID, customer_id: UUID, now: datetime) -> None:
     """Do the work of higher apps that is due on one account, now."""
-    for catch_up in _catch_ups:
-        catch_up(environment_id=environment_id, customer_id=customer_id, now=now)
+    # Calls on the hot path see no environment's rows; this work does.
+    with environment_scope(environment_id):
+        for catch_up in _catch_ups:
+            catch_up(environment_id=environment_id, customer_id=customer_id, now=now)

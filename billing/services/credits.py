@@ -255,6 +255,40 @@ def credits_convert(
     return movement
 
 
+def credits_rollover(
+    *,
+    caller: Caller,
+    customer: Customer,
+    from_block_id: UUID,
+    credits_mc: int,
+    priority: int,
+    expires_at: datetime | None,
+    cause: Cause,
+    metadata: dict[str, Any] | None = None,
+    now: datetime,
+) -> Movement:
+    """Move what nobody holds of a block into a new one. The balance stays as it is, and nothing counts as earned.
+
+    `now` may be the instant at which the block dies: this comes first. The work that is due then must have put the
+    account's `catch_up_at` out of the way. Raises InsufficientCredits when less is free, BlockWouldBeExpired.
+    """
+    block_id = uuid7()
+    answer = _moved(
+        "billing_credits_rollover_v1",
+        caller=caller,
+        customer=customer,
+        now=now,
+        from_block=from_block_id,
+        block=block_id,
+        credits=credits_mc,
+        priority=priority,
+        expires_at=expires_at,
+        metadata=metadata or {},
+        **_because(caller, cause, ""),
+    )
+    return _movement(customer, 0, answer.entry_id, CreditBlock.objects.get(id=block_id))
+
+
 def _movement(
     customer: Customer, amount_mc: int, entry_id: UUID | None, block: CreditBlock | None
 ) -> Movement:

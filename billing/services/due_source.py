@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from billing.services.accounts import account_settle
 from customers.kernel.database import call_all, call_one
 from customers.services.due_work import Moment
 
@@ -41,7 +42,7 @@ def credits_run(*, environment_id: UUID, at: datetime) -> int:
     settled, last = 0, UUID(int=0)
     while due := call_all(_DUE, [environment_id, at, last, _ACCOUNTS_OF_A_BATCH]):
         for (account_id,) in due:
-            call_one("SELECT billing_account_settle_v1($1, $2, $3)", [environment_id, account_id, at])
+            account_settle(environment_id=environment_id, customer_id=account_id, now=at)
         settled, last = settled + len(due), due[-1][0]
     return settled
 

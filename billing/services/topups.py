@@ -13,6 +13,7 @@ from django.db import transaction
 from billing.errors import PaymentUsedBefore, TopupPackageInactive, TopupPackageUnknown, TopupRequestUnknown
 from billing.events import topup_granted
 from billing.models import CreditAccount, CreditBlock, EntryKind, LedgerEntry, Topup, TopupPackage
+from billing.services.accounts import account_settle
 from billing.services.credits import Cause, Movement, credits_grant
 from customers.errors import FieldError, ValidationFailed
 from customers.kernel.amounts import AMOUNT_MAX
@@ -151,9 +152,7 @@ def topup_found(topup: Topup) -> ToppedUp:
 
 def _account_make(caller: Caller, customer: Customer, now: datetime) -> None:
     """The topup's row points at the account, which the kernel makes at first touch."""
-    call_function(
-        "billing_account_settle_v1", environment=caller.environment_id, account=customer.id, now=now
-    )
+    account_settle(environment_id=caller.environment_id, customer_id=customer.id, now=now)
 
 
 def _claim_payment(topup: Topup) -> Topup | None:

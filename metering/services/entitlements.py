@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from billing.services.catch_up import answer_caught_up
 from customers.errors import CustomerNotFound
 from customers.kernel.amounts import BALANCE_MAX
 from customers.kernel.database import call_function
@@ -104,15 +105,19 @@ def _state(
     snapshots = snapshots_in_use()
     if snapshots is not None:
         return snapshots.state(config, metric, counted_by(rule), (by, reference), now)
-    state = call_function(
-        "metering_entitlement_v1",
-        environment=config.environment_id,
-        config_version=config.version,
-        by=by,
-        reference=reference,
-        metric=metric.id,
-        metric_key=metric.key,
-        rule=counted_by(rule),
+    state = answer_caught_up(
+        lambda: call_function(
+            "metering_entitlement_v1",
+            environment=config.environment_id,
+            config_version=config.version,
+            by=by,
+            reference=reference,
+            metric=metric.id,
+            metric_key=metric.key,
+            rule=counted_by(rule),
+            now=now,
+        ),
+        environment_id=config.environment_id,
         now=now,
     )
     if state.status == "stale-config":

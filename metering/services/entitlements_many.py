@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
+from billing.errors import CatchUpFailed
+from billing.services.catch_up import catch_up_run
 from customers.kernel.database import call_table
 from customers.kernel.memory import ConfigMoved
 from metering.selectors.config import EnvironmentConfig, MetricConfig, config_known
 from metering.selectors.rule_versions import RuleConfig
 from metering.services.entitlements import Entitlement, Number, State, counted_by, entitlement_decided
+
+#: Each does what is due on the customers first; a second is needed only when more became due meanwhile.
+_ATTEMPTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +41,8 @@ def entitlements_query(
 ) -> list[Entitlement | Unknown]:
     """Every customer's (`by`, `reference`) checks of every metric, customer by customer; each as the single check.
 
-    At most three calls of the database, whatever is asked. Raises ConfigMoved when this process's catalogue is old, or
-    `config_version`, what the caller's clock and key were read with.
+    At most three calls of the database, whatever is asked, when no other work is due first. Raises ConfigMoved when
+    this process's catalogue is old, or `config_version`, what the caller's clock and key were read with.
     """
     config = config_known(environment_id, config_version)
     known = [metric for key in metric_keys if (metric := config.metric(key)) is not None]
@@ -69,20 +74,26 @@ def _states(
 ) -> list[Any]:
     """What is to be known of each customer; `counted` says by which rules each metric is, for all or customer by
     customer."""
-    states = call_table(
-        "metering_entitlements_v1",
-        environment=config.environment_id,
-        config_version=config.version,
-        bys=[by for by, _ in customers],
-        references=[reference for _, reference in customers],
-        metrics=[metric.id for metric in metrics],
-        metric_keys=[metric.key for metric in metrics],
-        rules=list(counted),
-        now=now,
-    )
-    if states[0].status == "stale-config":
-        raise ConfigMoved
-    return states
+    for _ in range(_ATTEMPTS):
+        states = call_table(
+            "metering_entitlements_v1",
+            environment=config.environment_id,
+            config_version=config.version,
+            bys=[by for by, _ in customers],
+            references=[reference for _, reference in customers],
+            metrics=[metric.id for metric in metrics],
+            metric_keys=[metric.key for metric in metrics],
+            rules=list(counted),
+            now=now,
+        )
+        if states[0].status == "stale-config":
+            raise ConfigMoved
+        due = {state.customer_id for state in states if state.status == "catch-up-due"}
+        if not due:
+            return states
+        for customer_id in sorted(due):
+            catch_up_run(environment_id=config.environment_id, customer_id=customer_id, now=now)
+    raise CatchUpFailed
 
 
 def _rules_of_each(

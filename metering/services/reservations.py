@@ -19,7 +19,7 @@ import psycopg
 from django.db import connection, transaction
 
 from billing.errors import InsufficientCredits, ReservationEnded, ReservationExpired, ReservationNotFound
-from billing.services.catch_up import caught_up
+from billing.services.catch_up import answer_caught_up
 from customers.errors import CustomerNotFound, DomainError, IdempotencyKeyReused
 from customers.kernel.caller import Caller
 from customers.kernel.database import call_function
@@ -215,7 +215,7 @@ def _reserve(
             request=caller.request_id,
             now=now,
         ),
-        caller=caller,
+        environment_id=caller.environment_id,
         now=now,
     )
 
@@ -245,13 +245,17 @@ def _remember(reservation: ReservationState, guess: GuessKey) -> None:
 
 
 def _reserved_before(caller: Caller, wish: ReserveInput, now: datetime) -> Reserved | None:
-    answer = call_function(
-        "metering_reserve_find_v1",
-        environment=caller.environment_id,
-        by=wish.by,
-        reference=wish.reference,
-        key=wish.key,
-        fingerprint=_fingerprint_of(wish),
+    answer = _called(
+        lambda: call_function(
+            "metering_reserve_find_v1",
+            environment=caller.environment_id,
+            by=wish.by,
+            reference=wish.reference,
+            key=wish.key,
+            fingerprint=_fingerprint_of(wish),
+            now=now,
+        ),
+        environment_id=caller.environment_id,
         now=now,
     )
     return _reserved(answer) if answer.status == "duplicate" else None
@@ -364,7 +368,7 @@ class _Commit:
                 request=self.caller.request_id,
                 now=self.now,
             ),
-            caller=self.caller,
+            environment_id=self.caller.environment_id,
             now=self.now,
         )
 
@@ -441,15 +445,19 @@ def _step(
             **more,
         )
 
-    return _taken_together(lambda: _reserved(_called(attempt, caller=caller, now=now)))
+    return _taken_together(lambda: _reserved(_called(attempt, environment_id=caller.environment_id, now=now)))
 
 
 def reservation_read(*, environment_id: UUID, reservation_id: UUID, now: datetime) -> ReservationState:
     """A reservation as it stands at `now`, whether or not a sweep ran. Raises ReservationNotFound."""
-    answer = call_function(
-        "metering_reservation_read_v1", environment=environment_id, reservation=reservation_id, now=now
+    answer = _called(
+        lambda: call_function(
+            "metering_reservation_read_v1", environment=environment_id, reservation=reservation_id, now=now
+        ),
+        environment_id=environment_id,
+        now=now,
     )
-    if answer.shown is None:
+    if answer.status == "not-found":
         raise ReservationNotFound
     return _decode(answer.shown)
 
@@ -464,12 +472,8 @@ def _taken_together(work: Callable[[], Reserved]) -> Reserved:
         return work()
 
 
-def _called(attempt: Callable[[], Any], *, caller: Caller, now: datetime) -> Any:
-    answer = attempt()
-    if answer.status == "catch-up-due":
-        answer = caught_up(
-            attempt, environment_id=caller.environment_id, customer_id=answer.customer_id, now=now
-        )
+def _called(attempt: Callable[[], Any], *, environment_id: UUID, now: datetime) -> Any:
+    answer = answer_caught_up(attempt, environment_id=environment_id, now=now)
     if answer.status == "stale-config":
         raise ConfigMoved
     return answer

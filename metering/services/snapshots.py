@@ -22,6 +22,7 @@ import msgspec
 from django.conf import settings
 from django.db import connection, transaction
 
+from billing.services.catch_up import answer_caught_up
 from customers.errors import CustomerNotFound
 from customers.kernel.changes import unwatch, watch
 from customers.kernel.clock import elapsed_seconds, system_now
@@ -41,6 +42,7 @@ _FIND: Final = "SELECT customers_customer_find_v1($1, $2, $3)"
 _READS: Final = frozenset(
     {
         "billing_credits_read_v1",
+        "billing_credits_as_of_v1",
         "metering_entitlement_v1",
         "metering_entitlements_v1",
         "metering_snapshot_v1",
@@ -161,16 +163,20 @@ class Snapshots:
         known: UUID | None,
         now: datetime,
     ) -> CachedState:
-        row = call_function(
-            "metering_snapshot_v1",
-            environment=config.environment_id,
-            config_version=config.version,
-            by=name[0],
-            reference=name[1],
-            metric=metric.id,
-            rule=rule_id,
+        row = answer_caught_up(
+            lambda: call_function(
+                "metering_snapshot_v1",
+                environment=config.environment_id,
+                config_version=config.version,
+                by=name[0],
+                reference=name[1],
+                metric=metric.id,
+                rule=rule_id,
+                now=now,
+                wall_now=system_now(),
+            ),
+            environment_id=config.environment_id,
             now=now,
-            wall_now=system_now(),
         )
         if row.status == "stale-config":
             raise ConfigMoved

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import transaction
 
 from billing.errors import InsufficientCredits
-from billing.services.catch_up import caught_up
+from billing.services.catch_up import answer_caught_up
 from customers.errors import CustomerNotFound, DomainError, FieldError, IdempotencyKeyReused, ValidationFailed
 from customers.kernel.caller import Caller
 from customers.kernel.database import call_function
@@ -177,11 +177,7 @@ def _call(caller: Caller, usage: UsageInput, standing: Standing, quote: Quote, n
             now=now,
         )
 
-    answer = attempt()
-    if answer.status == "catch-up-due":
-        answer = caught_up(
-            attempt, environment_id=caller.environment_id, customer_id=answer.customer_id, now=now
-        )
+    answer = answer_caught_up(attempt, environment_id=caller.environment_id, now=now)
     if answer.status == "stale-config":
         raise ConfigMoved
     return answer

@@ -2,7 +2,7 @@
 -- with an element for each of the metrics.
 --
 -- `p_rules` names for each metric the rule whose price depends on the cycle, NULL for the others: once for all customers,
--- or customer by customer, one after the other. status as in metering_entitlement_v1; `stale-config` comes alone.
+-- or customer by customer, one after the other. status as in metering_entitlement_v1, each customer's own; `stale-config` comes alone.
 CREATE OR REPLACE FUNCTION metering_entitlements_v1(
   p_environment uuid, p_config_version bigint, p_bys text[], p_references text[], p_metrics uuid[], p_metric_keys text[],
   p_rules uuid[], p_now timestamptz
@@ -28,12 +28,12 @@ BEGIN
     usable := NULL;
     cycle_units := NULL;
     cycle_charged := NULL;
-    customer_id := customers_customer_find_v1(p_environment, p_bys[i], p_references[i]);
+    customer_id := customers_customer_find(p_environment, p_bys[i], p_references[i]);
     SELECT c.public_id, c.external_id, c.overage_policy, c.overage_limit_mc
       INTO public_id, external_id, policy, overage_limit FROM customers_customer c WHERE c.id = customer_id;
     IF FOUND THEN
       a := billing_account_at(p_environment, customer_id, p_now);
-      status := 'found';
+      status := CASE WHEN a.catch_up_at <= p_now THEN 'catch-up-due' ELSE 'found' END;
       balance := coalesce(a.balance_mc, 0);
       reserved := coalesce(a.reserved_mc, 0);
       plan_variant_id := a.plan_variant_id;

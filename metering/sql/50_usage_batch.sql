@@ -26,7 +26,7 @@ BEGIN
     v_made := metering_customers_make(p_environment, p_bys, p_references, p_new_customers, p_now);
   END IF;
   SELECT array_agg(CASE WHEN r.named_by = 'external' THEN c.id
-      ELSE customers_customer_find_v1(p_environment, r.named_by, r.reference) END ORDER BY r.n) INTO v_customers
+      ELSE customers_customer_find(p_environment, r.named_by, r.reference) END ORDER BY r.n) INTO v_customers
     FROM unnest(p_bys, p_references) WITH ORDINALITY AS r(named_by, reference, n)
     LEFT JOIN customers_customer c
       ON c.environment_id = p_environment AND c.external_key = r.reference AND r.named_by = 'external';

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import transaction
 
 from billing.models import CreditAccount, Hold, HoldState
+from billing.services.accounts import account_settle
 from billing.services.auto_topups import auto_topup_remove
 from billing.services.credits import credits_adjust
 from customers.kernel.caller import Caller
@@ -84,9 +85,7 @@ def _wind_down(caller: Caller, customer: Customer, reason: str, now: datetime) -
 
 def _release_holds(caller: Caller, customer: Customer, now: datetime) -> list[dict[str, Any]]:
     # What has run out already ends by itself, first.
-    call_function(
-        "billing_account_settle_v1", environment=caller.environment_id, account=customer.id, now=now
-    )
+    account_settle(environment_id=caller.environment_id, customer_id=customer.id, now=now)
     version = Environment.objects.values_list("config_version", flat=True).get(id=caller.environment_id)
     holds = Hold.objects.filter(account_id=customer.id, state=HoldState.ACTIVE).order_by("id")
     released = []

@@ -116,6 +116,40 @@ class KernelAccount:
     def settle(self, now: datetime) -> None:
         self.call("billing_account_settle_v1", now=now)
 
+    def configure(self, *, catch_up: datetime | None, now: datetime) -> str:
+        self.call(
+            "billing_account_configure_v1",
+            catch_up_at=catch_up,
+            cycle_started_at=None,
+            cycle_ends_at=None,
+            plan_variant=None,
+            usage_suspended=None,
+            now=now,
+        )
+        return "configured"
+
+    def rollover(
+        self,
+        *,
+        block: UUID,
+        new_block: UUID,
+        credits: int,
+        priority: int,
+        ends: datetime | None,
+        now: datetime,
+    ) -> str:
+        return self.call(
+            "billing_credits_rollover_v1",
+            from_block=block,
+            block=new_block,
+            credits=credits,
+            priority=priority,
+            expires_at=ends,
+            metadata={},
+            **self._because(new_block, "grant_run"),
+            now=now,
+        ).status
+
     def policy_set(self, policy: str, limit: int | None) -> None:
         self.connection.execute(
             "UPDATE customers_customer SET overage_policy = %s, overage_limit_mc = %s, updated_at = %s WHERE id = %s",
@@ -126,7 +160,6 @@ class KernelAccount:
         self,
         *,
         block: UUID,
-        kind: str = "grant",
         credits: int,
         priority: int = 0,
         starts: datetime | None = None,
@@ -139,7 +172,7 @@ class KernelAccount:
         return self.call(
             "billing_credits_grant_v1",
             block=block,
-            kind=kind,
+            kind="grant",
             credits=credits,
             priority=priority,
             effective_at=starts,
@@ -246,7 +279,7 @@ class KernelAccount:
 
     # --- What is there
 
-    def read(self, now: datetime, include: str = "live") -> Any:
+    def read(self, at: datetime, include: str = "live", now: datetime | None = None) -> Any:
         return call(
             self.connection,
             "billing_credits_read_v1",
@@ -254,7 +287,8 @@ class KernelAccount:
             by="id",
             reference=str(self.customer),
             include=include,
-            now=now,
+            at=at,
+            now=now or at,
         )
 
     def entry_id(self, index: int) -> UUID:

@@ -7,7 +7,8 @@ asked for, where the kernel maintains it. Where the specification is silent, the
  - credits for certain metrics do not repay overdraft, and no price of a conversion is paid from them;
  - a refund gives back last what burned first; what cannot go home repays overdraft, then becomes a block without end,
    at the highest priority among what was given back;
- - a hold's missing part (NULL) is asked of nobody at commit: the policy was asked when it was made.
+ - a hold's missing part (NULL) is asked of nobody at commit: the policy was asked when it was made;
+ - while other work is due first (`catch_up`), time passes only to just before it, and nothing moves or is shown.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Final
 from uuid import UUID
 
 GRACE: Final = timedelta(seconds=5)
+_MICROSECOND: Final = timedelta(microseconds=1)
 #: A metric that burns any block: what an operator's negative adjustment does.
 ANY: Final = None
 #: A metric no block is made for.
@@ -91,6 +93,7 @@ class Account:
     entries: list[Entry] = field(default_factory=list)
     #: When it last moved: processes' clocks differ, an account's own never goes back.
     clock: datetime = _ALWAYS
+    catch_up: datetime | None = None
 
     # --- What follows from the rest
 
@@ -118,11 +121,19 @@ class Account:
     def at(self, instant: datetime) -> Account:
         """This account as it will be at an instant to come if nobody does anything."""
         there = deepcopy(self)
+        there.catch_up = None
         there.settle(instant)
         return there
 
     def due_by(self, instant: datetime) -> bool:
-        return self._next_due() <= instant
+        return self._next_due() <= self._until(instant)
+
+    def waits(self, now: datetime) -> bool:
+        """Whether other work is due first."""
+        return self.catch_up is not None and self.catch_up <= self._now(now)
+
+    def _until(self, now: datetime) -> datetime:
+        return now if self.catch_up is None else min(now, self.catch_up - _MICROSECOND)
 
     def _open(self) -> Iterable[Hold]:
         return (hold for hold in self.holds.values() if hold.state == "active")
@@ -133,8 +144,13 @@ class Account:
     # --- Time passes
 
     def settle(self, now: datetime) -> None:
-        while (due := self._next_due()) <= now:
+        while (due := self._next_due()) <= self._until(now):
             self._pass(due)
+
+    def configure(self, *, catch_up: datetime | None, now: datetime) -> str:
+        self.settle(now)
+        self.catch_up = catch_up
+        return "configured"
 
     def _next_due(self) -> datetime:
         ends = [hold.ends + GRACE for hold in self._open()]
@@ -182,6 +198,8 @@ class Account:
     ) -> str:
         self.settle(now)
         now = self._now(now)
+        if self.waits(now):
+            return "catch-up-due"
         begins = max(starts or now, now)
         if ends is not None and ends <= begins:
             return "expired"
@@ -202,8 +220,7 @@ class Account:
 
     def _start(self, block: Block, kind: str, cause: UUID, at: datetime) -> None:
         repaid = 0 if block.metrics else min(self.overdraft, block.original)
-        if kind not in {"rollover", "refund"}:
-            self.lifetime_earned += block.original
+        self.lifetime_earned += block.original
         block.original -= repaid
         block.started = True
         debt: list[Part] = [(None, repaid)] if repaid else []
@@ -214,6 +231,8 @@ class Account:
     ) -> str:
         self.settle(now)
         now = self._now(now)
+        if self.waits(now):
+            return "catch-up-due"
         parts, missing = self._plan(amount, metric, now)
         if not self._may(amount, missing):
             return "insufficient"
@@ -233,6 +252,8 @@ class Account:
         debit = self.entries[entry]
         if debit.kind != "debit":
             return "not-a-debit"
+        if self.waits(now):
+            return "catch-up-due"
         left = sum(part for _, part in debit.refundable)
         wanted = left if amount is None else amount
         if not left or wanted > left:
@@ -276,6 +297,8 @@ class Account:
     ) -> str:
         self.settle(now)
         now = self._now(now)
+        if self.waits(now):
+            return "catch-up-due"
         parts, missing = self._plan(price, NONE, now)
         if ends is not None and ends <= now:
             return "expired"
@@ -299,11 +322,46 @@ class Account:
         self._book("convert", block, [*taken, *debt, (block, credits - repaid)], now)
         return "converted"
 
+    def rollover(
+        self,
+        *,
+        block: UUID,
+        new_block: UUID,
+        credits: int,
+        priority: int,
+        ends: datetime | None,
+        now: datetime,
+    ) -> str:
+        self.settle(now - _MICROSECOND)
+        now = self._now(now)
+        old = self.blocks[block]
+        if self.waits(now):
+            return "catch-up-due"
+        if ends is not None and ends <= now:
+            return "expired"
+        if self.free(old) < credits or (old.ends is not None and old.ends < now):
+            return "insufficient"
+        self.blocks[new_block] = Block(
+            id=new_block,
+            original=credits,
+            priority=priority,
+            starts=now,
+            ends=ends,
+            metrics=old.metrics,
+            paid=False,
+            made=now,
+            started=True,
+        )
+        self._book("rollover", new_block, [(block, -credits), (new_block, credits)], now)
+        return "rolled-over"
+
     # --- Holds
 
     def hold(self, *, hold: UUID, amount: int, metric: str | None, ends: datetime, now: datetime) -> str:
         self.settle(now)
         now = self._now(now)
+        if self.waits(now):
+            return "catch-up-due"
         parts, missing = self._plan(amount, metric, now)
         if not self._may(amount, missing):
             return "insufficient"
@@ -318,6 +376,8 @@ class Account:
         held = self.holds[hold]
         if held.state != "active":
             return f"{held.state}-already"
+        if self.waits(now):
+            return "catch-up-due"
         pinned = [(home, part) for home, part in held.parts if home]
         used = _first(pinned, amount)
         more, missing = self._plan(amount - sum(part for _, part in used), held.metric, now)
@@ -335,6 +395,8 @@ class Account:
         held = self.holds[hold]
         if held.state != "active":
             return f"{held.state}-already"
+        if self.waits(now):
+            return "catch-up-due"
         held.state, self.clock = "released", self._now(now)
         self._bury(held, held.parts, self.clock)
         return "released"
@@ -344,6 +406,8 @@ class Account:
         held = self.holds[hold]
         if held.state != "active":
             return f"{held.state}-already"
+        if self.waits(now):
+            return "catch-up-due"
         held.ends = ends
         return "extended"
 

@@ -43,6 +43,7 @@ choices = st.integers(0, 1000)
 customers = st.sampled_from([0, 0, 0, 0, 1, 2])
 amounts = st.integers(1, 30)
 SECOND = timedelta(seconds=1)
+MICROSECOND = timedelta(microseconds=1)
 spans = st.sampled_from([0, 1, 2, 4, 5, 6, 10, 15]).map(lambda seconds: timedelta(seconds=seconds))
 later = st.sampled_from([1, 5, 10, 15, 60, 600]).map(lambda seconds: timedelta(seconds=seconds))
 maybe_later = st.none() | later
@@ -138,17 +139,14 @@ class LedgerLives(RuleBasedStateMachine):
         lives=maybe_later,
         metrics=scopes,
         price_paid=st.sampled_from([None, 0, 5]),
-        kind=st.sampled_from(["grant", "grant", "rollover"]),
     )
-    def grant(self, who, credits, priority, starts, lives, metrics, price_paid, kind) -> None:  # noqa: PLR0917
-        kind = "grant" if starts else kind
+    def grant(self, who, credits, priority, starts, lives, metrics, price_paid) -> None:
         starts = self.now + starts if starts is not None else None
         ends = (starts or self.now) + lives if lives else None
         self.both(
             who,
             "grant",
             block=uuid7(),
-            kind=kind,
             credits=credits,
             priority=priority,
             starts=starts,
@@ -159,7 +157,58 @@ class LedgerLives(RuleBasedStateMachine):
 
     @rule(who=customers, ago=spans)
     def grant_what_is_dead(self, who: int, ago: timedelta) -> None:
-        assert self.both(who, "grant", block=uuid7(), credits=5, ends=self.now - ago) == "expired"
+        answered = self.both(who, "grant", block=uuid7(), credits=5, ends=self.now - ago)
+        assert answered in {"expired", "catch-up-due"}
+
+    # Other work: due at an instant, done at that instant.
+
+    @rule(who=customers, ahead=spans)
+    def other_work_will_be_due(self, who: int, ahead: timedelta) -> None:
+        if self.models[who].catch_up is None:
+            self.both(who, "configure", catch_up=self.now + ahead)
+
+    @rule(who=customers)
+    def other_work_is_called_off(self, who: int) -> None:
+        self.both(who, "configure", catch_up=None)
+
+    @precondition(lambda self: any(model.waits(self.now) for model in getattr(self, "models", ())))
+    @rule(
+        which=choices,
+        credits=amounts,
+        priority=priorities,
+        lives=maybe_later,
+        again=st.none() | later,
+        how_many=st.integers(0, 2),
+    )
+    def other_work_is_done(self, which, credits, priority, lives, again, how_many) -> None:
+        """At its instant: some credits roll over before that instant itself happens, then new ones come."""
+        who = next(index for index, model in enumerate(self.models) if model.waits(self.now))
+        model, now = self.models[who], self.now
+        due = model.catch_up
+        assert due is not None
+        self.now = due - MICROSECOND
+        self.both(who, "configure", catch_up=due + again if again else None)
+        self.now = due
+        ends = due + lives if lives else None
+        for place in range(how_many):
+            if model.blocks:
+                blocks = sorted(model.blocks.values(), key=lambda block: (block.ends != due, block.id))
+                self._roll_over(who, blocks[(which * place) % len(blocks)].id, credits, priority, ends)
+        self.both(who, "grant", block=uuid7(), credits=credits, priority=priority, ends=ends)
+        self.now = now
+
+    @precondition(lambda self: any(model.blocks for model in getattr(self, "models", ())))
+    @rule(which=choices, credits=amounts, priority=priorities, lives=maybe_later)
+    def roll_over(self, which: int, credits: int, priority: int, lives: timedelta | None) -> None:
+        who = next(index for index, model in enumerate(self.models) if model.blocks)
+        blocks = sorted(self.models[who].blocks)
+        ends = self.now + lives if lives else None
+        self._roll_over(who, blocks[which % len(blocks)], credits, priority, ends)
+
+    def _roll_over(self, who: int, block: UUID, credits: int, priority: int, ends: datetime | None) -> None:
+        model = self.models[who]
+        some = min(credits, model.free(model.blocks[block]) or credits)
+        self.both(who, "rollover", block=block, new_block=uuid7(), credits=some, priority=priority, ends=ends)
 
     @rule(who=customers, amount=amounts, metric=metrics)
     def debit(self, who: int, amount: int, metric: str | None) -> None:
@@ -326,7 +375,12 @@ class LedgerLives(RuleBasedStateMachine):
         return among[which % len(among)]
 
     def _compare_read(self, who: int, at: datetime) -> None:
-        model, answer = self.models[who].at(at), self.kernels[who].read(at)
+        due = self.models[who].catch_up
+        if due is not None and due <= self.now:
+            answer = self.kernels[who].read(at, now=self.now)
+            assert (answer.status, answer.balance, answer.blocks) == ("catch-up-due", None, None)
+            return
+        model, answer = self.models[who].at(at), self.kernels[who].read(at, now=self.now)
         assert (answer.balance, answer.reserved, answer.lifetime_earned) == (
             model.balance,
             model.reserved,
@@ -407,6 +461,7 @@ class LedgerLives(RuleBasedStateMachine):
 
 
 _REFUSALS = {
+    "catch-up-due",
     "expired",
     "insufficient",
     "not-a-debit",

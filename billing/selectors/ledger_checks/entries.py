@@ -77,8 +77,22 @@ CHECKS: Final = (
         sql=_of_allocations("""
             SELECT led, account_id, kind, amount FROM ALLOCATIONS t
             WHERE kind IN ('debit', 'expire') AND amount >= 0
-               OR kind IN ('grant', 'rollover', 'refund') AND amount < 0
+               OR kind IN ('grant', 'refund') AND amount < 0
         """),
+    ),
+    Check(
+        code="rollover-is-no-move",
+        about="led",
+        sentence="Entry {led} is a rollover, but does not move credits from one block into a fresh one of its kind.",
+        sql="""
+            SELECT e.id AS led, e.account_id FROM billing_ledger_entry e
+            LEFT JOIN billing_credit_block o ON o.id = e.block_ids[1] AND o.account_id = e.account_id
+            LEFT JOIN billing_credit_block n ON n.id = e.block_ids[2] AND n.account_id = e.account_id
+            WHERE e.account_id = ANY(%(accounts)s) AND e.kind = 'rollover' AND (
+                e.amount_mc <> 0 OR cardinality(e.block_ids) <> 2 OR o.id IS NULL OR n.id IS NULL OR o.id = n.id
+                OR e.block_amounts[2] <= 0 OR n.source <> 'rollover' OR n.original_mc <> e.block_amounts[2]
+                OR n.metric_keys IS DISTINCT FROM o.metric_keys)
+        """,
     ),
     Check(
         code="entry-goes-back-in-time",
@@ -176,6 +190,8 @@ CHECKS: Final = (
                OR t.kind = 'expire' AND (b.expires_at IS NULL OR t.occurred_at < b.expires_at)
                OR t.kind <> 'expire' AND t.occurred_at >= b.expires_at
                   AND NOT (t.kind = 'debit' AND t.source_type = 'reservation')
+                  -- What rolls over leaves at the very end.
+                  AND NOT (t.kind = 'rollover' AND t.amount < 0 AND t.occurred_at = b.expires_at)
         """),
     ),
     Check(

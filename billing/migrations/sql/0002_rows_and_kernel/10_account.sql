@@ -13,11 +13,14 @@ DO $$ BEGIN
   END IF;
 END $$;
 
--- Lock an account, making it at first touch, and bring it up to `p_now`. The lock is a statement of its own: what is
--- read afterwards is then read under it.
+-- Lock an account, making it at first touch, and bring it up to `p_now`, or to just before `catch_up_at`, when the work
+-- of a higher app is due first: what dies at that very instant is still there for it. The lock is a statement of its
+-- own: what is read afterwards is then read under it.
 CREATE OR REPLACE FUNCTION billing_account_lock(p_environment uuid, p_account uuid, p_now timestamptz)
 RETURNS billing_credit_account LANGUAGE plpgsql AS $$
-DECLARE a billing_credit_account;
+DECLARE
+  a billing_credit_account;
+  v_until timestamptz;
 BEGIN
   SELECT * INTO a FROM billing_credit_account WHERE customer_id = p_account FOR NO KEY UPDATE;
   IF NOT FOUND THEN
@@ -31,7 +34,10 @@ BEGIN
     RAISE EXCEPTION 'no credit account % in environment %', p_account, p_environment USING ERRCODE = 'PU404';
   END IF;
   IF a.next_change_at <= p_now THEN
-    a := billing_account_store(billing_account_settle(a, p_now), p_now);
+    v_until := least(p_now, a.catch_up_at - interval '1 microsecond');
+    IF a.next_change_at <= v_until THEN
+      a := billing_account_store(billing_account_settle(a, v_until), v_until);
+    END IF;
   END IF;
   RETURN a;
 END $$;

@@ -1,24 +1,30 @@
 -- An account as it was at a past instant. What fell due until then and nobody has done yet is done first, and undone.
+-- status: found | customer-not-found | catch-up-due.
 --
 -- The balance is one look into an index: every entry carries it. Reserved are the holds that were open. Blocks are
 -- reckoned back from what they are, by what has moved since.
 CREATE OR REPLACE FUNCTION billing_credits_as_of_v1(
   p_environment uuid, p_by text, p_reference text, p_include text, p_as_of timestamptz,
-  OUT customer uuid, OUT public_id text, OUT external_id text, OUT balance bigint, OUT reserved bigint,
+  OUT status text, OUT customer uuid, OUT public_id text, OUT external_id text, OUT balance bigint, OUT reserved bigint,
   OUT lifetime_earned bigint, OUT blocks text
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 #variable_conflict use_column
 DECLARE
   v_next timestamptz;
+  v_catch_up_at timestamptz;
   v_undo boolean;
 BEGIN
-  customer := customers_customer_find_v1(p_environment, p_by, p_reference);
-  IF customer IS NULL THEN
+  customer := customers_customer_find(p_environment, p_by, p_reference);
+  SELECT c.public_id, c.external_id INTO public_id, external_id FROM customers_customer c WHERE c.id = customer;
+  SELECT t.next_change_at, t.catch_up_at INTO v_next, v_catch_up_at FROM billing_credit_account t
+    WHERE t.customer_id = customer AND t.environment_id = p_environment;
+  status := CASE
+    WHEN customer IS NULL THEN 'customer-not-found'
+    WHEN v_catch_up_at <= p_as_of THEN 'catch-up-due'
+    ELSE 'found' END;
+  IF status <> 'found' THEN
     RETURN;
   END IF;
-  SELECT c.public_id, c.external_id INTO public_id, external_id FROM customers_customer c WHERE c.id = customer;
-  SELECT t.next_change_at INTO v_next FROM billing_credit_account t
-    WHERE t.customer_id = customer AND t.environment_id = p_environment;
   v_undo := coalesce(v_next <= p_as_of, false);
   BEGIN
     IF v_undo THEN

@@ -1,7 +1,7 @@
 -- What an entitlement check needs to know of a customer at `p_now`, in one query that writes nothing.
 --
 -- `p_rule` is given when the price depends on the cycle; then where the customer stands in it is told too.
--- status: found | stale-config | customer-not-found. `usable` is what this metric may burn, NULL when that is all.
+-- status: found | stale-config | customer-not-found | catch-up-due. `usable` is what this metric may burn, NULL when that is all.
 CREATE OR REPLACE FUNCTION metering_entitlement_v1(
   p_environment uuid, p_config_version bigint, p_by text, p_reference text, p_metric uuid, p_metric_key text,
   p_rule uuid, p_now timestamptz,
@@ -31,6 +31,10 @@ BEGIN
     RETURN;
   END IF;
   a := billing_account_at(p_environment, customer_id, p_now);
+  IF a.catch_up_at <= p_now THEN
+    status := 'catch-up-due';
+    RETURN;
+  END IF;
   balance := coalesce(a.balance_mc, 0);
   reserved := coalesce(a.reserved_mc, 0);
   plan_variant_id := a.plan_variant_id;

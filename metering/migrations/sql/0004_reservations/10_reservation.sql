@@ -27,14 +27,24 @@ BEGIN
     WHERE r.id = p_reservation);
 END $$;
 
-CREATE OR REPLACE FUNCTION metering_reservation_read_v1(p_environment uuid, p_reservation uuid, p_now timestamptz, OUT shown text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
-DECLARE v_customer uuid;
+-- status: found | not-found | catch-up-due.
+CREATE OR REPLACE FUNCTION metering_reservation_read_v1(
+  p_environment uuid, p_reservation uuid, p_now timestamptz, OUT status text, OUT customer_id uuid, OUT shown text
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+#variable_conflict use_column
+DECLARE a billing_credit_account;
 BEGIN
-  SELECT r.customer_id INTO v_customer FROM metering_reservation r
+  SELECT r.customer_id INTO customer_id FROM metering_reservation r
     WHERE r.id = p_reservation AND r.environment_id = p_environment;
-  IF FOUND THEN
-    shown := metering_reservation_shown(p_reservation, billing_account_at(p_environment, v_customer, p_now), p_now);
+  IF customer_id IS NOT NULL THEN
+    a := billing_account_at(p_environment, customer_id, p_now);
+  END IF;
+  status := CASE
+    WHEN customer_id IS NULL THEN 'not-found'
+    WHEN a.catch_up_at <= p_now THEN 'catch-up-due'
+    ELSE 'found' END;
+  IF status = 'found' THEN
+    shown := metering_reservation_shown(p_reservation, a, p_now);
   END IF;
 END $$;
 
@@ -53,32 +63,41 @@ BEGIN
     'effective_balance', a.balance_mc - a.reserved_mc), p_now);
 END $$;
 
--- The reservation this key made before, if any: `duplicate`, or `key-reused` when something else was asked for then.
+-- The reservation this key made before, if any: `duplicate`, or `key-reused` when something else was asked for then; or
+-- `catch-up-due`, since it is shown with the account as it is now.
 CREATE OR REPLACE FUNCTION metering_reserve_replay(
   p_environment uuid, p_customer uuid, p_key text, p_fingerprint bytea, p_now timestamptz,
   OUT status text, OUT shown text
 ) LANGUAGE plpgsql AS $$
-DECLARE r record;
+DECLARE
+  r record;
+  a billing_credit_account;
 BEGIN
   SELECT t.id, t.customer_id, t.fingerprint INTO r FROM metering_reservation t
     WHERE t.environment_id = p_environment AND t.idempotency_key = p_key;
-  IF FOUND THEN
-    IF r.customer_id = p_customer AND r.fingerprint = p_fingerprint THEN
-      status := 'duplicate';
-      shown := metering_reservation_shown(r.id, billing_account_at(p_environment, r.customer_id, p_now), p_now);
-    ELSE
-      status := 'key-reused';
-    END IF;
+  IF NOT FOUND THEN
+    RETURN;
+  ELSIF r.customer_id IS DISTINCT FROM p_customer OR r.fingerprint <> p_fingerprint THEN
+    status := 'key-reused';
+    RETURN;
+  END IF;
+  a := billing_account_at(p_environment, r.customer_id, p_now);
+  IF a.catch_up_at <= p_now THEN
+    status := 'catch-up-due';
+  ELSE
+    status := 'duplicate';
+    shown := metering_reservation_shown(r.id, a, p_now);
   END IF;
 END $$;
 
 CREATE OR REPLACE FUNCTION metering_reserve_find_v1(
   p_environment uuid, p_by text, p_reference text, p_key text, p_fingerprint bytea, p_now timestamptz,
-  OUT status text, OUT shown text
+  OUT status text, OUT customer_id uuid, OUT shown text
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
-  SELECT r.status, r.shown INTO status, shown FROM metering_reserve_replay(
-    p_environment, customers_customer_find_v1(p_environment, p_by, p_reference), p_key, p_fingerprint, p_now) r;
+  customer_id := customers_customer_find(p_environment, p_by, p_reference);
+  SELECT r.status, r.shown INTO status, shown
+    FROM metering_reserve_replay(p_environment, customer_id, p_key, p_fingerprint, p_now) r;
 END $$;
 
 -- Hold the price of `p_units`. Parameters as in metering_usage_record_v1.
@@ -97,7 +116,7 @@ CREATE OR REPLACE FUNCTION metering_reserve_v1(
 #variable_conflict use_column
 DECLARE
   a billing_credit_account;
-  v_customer uuid := customers_customer_find_v1(p_environment, p_by, p_reference);
+  v_customer uuid := customers_customer_find(p_environment, p_by, p_reference);
   v_known boolean := v_customer IS NOT NULL;
   v_now timestamptz;
   v_expires_at timestamptz;
@@ -109,6 +128,7 @@ BEGIN
   END IF;
   SELECT r.status, r.shown INTO status, shown
     FROM metering_reserve_replay(p_environment, v_customer, p_key, p_fingerprint, p_now) r;
+  customer_id := v_customer;
   IF status IS NOT NULL THEN
     RETURN;
   END IF;
@@ -128,6 +148,7 @@ BEGIN
     v_customer := (customers_customer_ensure_v1(p_environment, p_by, p_reference, p_new_customer, p_now)).customer_id;
   END IF;
   a := billing_account_lock(p_environment, v_customer, p_now);
+  customer_id := v_customer;
   -- What another call with this key did before we had the lock.
   SELECT r.status, r.shown INTO status, shown
     FROM metering_reserve_replay(p_environment, v_customer, p_key, p_fingerprint, p_now) r;
@@ -136,7 +157,6 @@ BEGIN
   END IF;
   v_now := billing_account_now(a, p_now);
   v_expires_at := v_now + make_interval(secs => p_ttl_seconds);
-  customer_id := v_customer;
   plan_variant_id := a.plan_variant_id;
   effective := a.balance_mc - a.reserved_mc;
   IF p_cycle_units IS NOT NULL THEN
@@ -207,12 +227,17 @@ BEGIN
   END IF;
   IF status IS NOT NULL THEN
     a := billing_account_at(p_environment, r.customer_id, p_now);
+    IF status = 'duplicate' AND a.catch_up_at <= p_now THEN
+      status := 'catch-up-due';
+    END IF;
     RETURN;
   END IF;
   a := billing_account_lock(p_environment, r.customer_id, p_now);
   -- Again under the lock: the same call may have been on its way twice.
   status := metering_step_replay(p_environment, p_kind, p_reservation, p_key, p_fingerprint);
-  IF status IS NULL THEN
+  IF status = 'duplicate' AND a.catch_up_at <= p_now THEN
+    status := 'catch-up-due';
+  ELSIF status IS NULL THEN
     SELECT * INTO h FROM billing_hold t WHERE t.id = p_reservation;
     status := billing_hold_refusal(a, h, billing_account_now(a, p_now));
   END IF;

@@ -18,7 +18,7 @@ BEGIN
     status := 'stale-config';
     RETURN;
   END IF;
-  customer_id := customers_customer_find_v1(p_environment, p_by, p_reference);
+  customer_id := customers_customer_find(p_environment, p_by, p_reference);
   SELECT c.public_id, c.external_id, c.external_key, c.overage_policy, c.overage_limit_mc
     INTO public_id, external_id, external_key, policy, overage_limit FROM customers_customer c WHERE c.id = customer_id;
   IF NOT FOUND THEN
@@ -26,7 +26,10 @@ BEGIN
     RETURN;
   END IF;
   a := billing_account_at(p_environment, customer_id, p_now);
-  status := 'found';
+  status := CASE WHEN a.catch_up_at <= p_now THEN 'catch-up-due' ELSE 'found' END;
+  IF status <> 'found' THEN
+    RETURN;
+  END IF;
   balance := coalesce(a.balance_mc, 0);
   reserved := coalesce(a.reserved_mc, 0);
   plan_variant_id := a.plan_variant_id;
@@ -34,7 +37,7 @@ BEGIN
   version := coalesce(a.version, 0);
   valid_before := least(
     a.next_change_at,
-    CASE WHEN a.catch_up_at > p_now THEN a.catch_up_at END,
+    a.catch_up_at,
     CASE WHEN a.cycle_started_at > p_now THEN a.cycle_started_at END,
     CASE WHEN a.cycle_ends_at > p_now THEN a.cycle_ends_at END);
   IF p_rule IS NOT NULL THEN

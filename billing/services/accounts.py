@@ -1,0 +1,61 @@
+"""Accounts themselves: locked, brought up to date, and told what higher apps push down to them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from billing.models import CreditAccount
+from billing.services.catch_up import caught_up
+from customers.kernel.database import call_function
+
+
+def account_settle(*, environment_id: UUID, customer_id: UUID, now: datetime) -> CreditAccount:
+    """Lock an account, making it at first touch, and do all that is due on it by `now`, higher apps' work too."""
+    caught_up(
+        lambda: call_function(
+            "billing_account_settle_v1", environment=environment_id, account=customer_id, now=now
+        ),
+        environment_id=environment_id,
+        customer_id=customer_id,
+        now=now,
+    )
+    return CreditAccount.objects.get(customer_id=customer_id)
+
+
+def account_lock(*, environment_id: UUID, customer_id: UUID, now: datetime) -> CreditAccount:
+    """Lock an account for the rest of the transaction, settled to `now` or to just before its `catch_up_at`.
+
+    For whoever does the work that is due then: what dies at that very instant is still there.
+    """
+    call_function("billing_account_settle_v1", environment=environment_id, account=customer_id, now=now)
+    return CreditAccount.objects.get(customer_id=customer_id)
+
+
+def account_configure(
+    *,
+    environment_id: UUID,
+    customer_id: UUID,
+    catch_up_at: datetime | None,
+    cycle_started_at: datetime | None,
+    cycle_ends_at: datetime | None,
+    plan_variant_id: UUID | None,
+    usage_suspended: str | None,
+    now: datetime,
+) -> None:
+    """Push down all that higher apps say of an account: the only way they do.
+
+    Settles as account_lock does. Whoever works off an instant tells `now` as just before it, so that nothing dies of
+    the configuration alone.
+    """
+    call_function(
+        "billing_account_configure_v1",
+        environment=environment_id,
+        account=customer_id,
+        catch_up_at=catch_up_at,
+        cycle_started_at=cycle_started_at,
+        cycle_ends_at=cycle_ends_at,
+        plan_variant=plan_variant_id,
+        usage_suspended=usage_suspended,
+        now=now,
+    )
