@@ -59,6 +59,8 @@ def test_a_refusal_that_books_an_expiry_first_rings_once_too(account: KernelAcco
         ("grant", {"block": uuid7(), "credits": -5}),
         ("grant", {"block": uuid7(), "credits": 0}),
         ("grant", {"block": uuid7(), "credits": 5, "kind": "debit"}),
+        ("grant", {"block": uuid7(), "credits": 5, "kind": "rollover"}),
+        ("rollover", {"block": uuid7(), "new_block": uuid7(), "credits": 5, "priority": 0, "ends": None}),
         ("adjust", {"cause": uuid7(), "delta": 0}),
         ("refund", {"entry": 1, "amount": -5, "cause": uuid7(), "new_block": uuid7()}),
         ("hold", {"hold": uuid7(), "amount": -5, "metric": None, "ends": START + HOUR}),

@@ -146,7 +146,7 @@ class KernelAccount:
             priority=priority,
             expires_at=ends,
             metadata={},
-            **self._because(new_block, "grant_run"),
+            **self._because(new_block, "renewal"),
             now=now,
         ).status
 
@@ -160,6 +160,7 @@ class KernelAccount:
         self,
         *,
         block: UUID,
+        kind: str = "grant",
         credits: int,
         priority: int = 0,
         starts: datetime | None = None,
@@ -172,7 +173,7 @@ class KernelAccount:
         return self.call(
             "billing_credits_grant_v1",
             block=block,
-            kind="grant",
+            kind=kind,
             credits=credits,
             priority=priority,
             effective_at=starts,
