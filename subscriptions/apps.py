@@ -6,6 +6,7 @@ from django.apps import AppConfig
 
 from billing.selectors.ledger_checks import check_register
 from billing.selectors.sources import explainer_register
+from billing.services.catch_up import catch_up_register
 from metering.services.variant_registry import variants_register
 from subscriptions.selectors.ledger_checks import CHECKS
 
@@ -15,6 +16,9 @@ class SubscriptionsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # The webhook catalogue is whole before anybody reads it.
+        import_module("subscriptions.events")
+        catch_up_register(import_module("subscriptions.services.due_work").subscription_catch_up)
         variants_register(import_module("subscriptions.selectors.catalogue").variant_exists)
         check_register(*CHECKS)
         sources = import_module("subscriptions.selectors.ledger_sources")

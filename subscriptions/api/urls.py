@@ -5,11 +5,13 @@ from typing import Final
 from django.urls import URLPattern, path
 
 from customers.api.paths import customer_paths
-from subscriptions.api import credit_grants, plan_variants, plans, wind_down
+from subscriptions.api import credit_grants, plan_variants, plans, subscriptions, wind_down
+from subscriptions.api import subscription_actions as actions
 
 _PLAN: Final = "v1/plans/<str:plan_id>"
 _VARIANT: Final = f"{_PLAN}/variants/<str:variant_id>"
 _GRANT: Final = f"{_VARIANT}/credit-grants/<str:grant_id>"
+_ONE: Final = "v1/subscriptions/<str:subscription_id>"
 
 urlpatterns: list[URLPattern] = [
     path("v1/plans", plans.Plans.as_view(), name="plans"),
@@ -21,5 +23,20 @@ urlpatterns: list[URLPattern] = [
     path(f"{_VARIANT}/credit-grants", credit_grants.CreditGrants.as_view(), name="credit-grants"),
     path(_GRANT, credit_grants.CreditGrantDetail.as_view(), name="credit-grant"),
     path(f"{_GRANT}/archive", credit_grants.CreditGrantArchive.as_view(), name="credit-grant-archive"),
+    path("v1/subscriptions", subscriptions.Subscriptions.as_view(), name="subscriptions"),
+    path(_ONE, subscriptions.SubscriptionDetail.as_view(), name="subscription"),
+    path(f"{_ONE}/periods", subscriptions.SubscriptionPeriods.as_view(), name="subscription-periods"),
+    path(f"{_ONE}/changes", subscriptions.SubscriptionChanges.as_view(), name="subscription-changes"),
+    path(f"{_ONE}/renew", actions.SubscriptionRenew.as_view(), name="subscription-renew"),
+    path(f"{_ONE}/pause", actions.SubscriptionPause.as_view(), name="subscription-pause"),
+    path(f"{_ONE}/resume", actions.SubscriptionResume.as_view(), name="subscription-resume"),
+    path(f"{_ONE}/cancel", actions.SubscriptionCancel.as_view(), name="subscription-cancel"),
+    path(f"{_ONE}/uncancel", actions.SubscriptionUncancel.as_view(), name="subscription-uncancel"),
+    path(f"{_ONE}/change", actions.SubscriptionChangeVariant.as_view(), name="subscription-change"),
+    path(f"{_ONE}/extend", actions.SubscriptionExtend.as_view(), name="subscription-extend"),
+    path(f"{_ONE}/retry", actions.SubscriptionRetry.as_view(), name="subscription-retry"),
+    *customer_paths(
+        "subscriptions", subscriptions.CustomerSubscriptions.as_view(), name="customer-subscriptions"
+    ),
     *customer_paths("wind-down", wind_down.CustomerWindDown.as_view(), name="wind-down"),
 ]

@@ -409,7 +409,6 @@ class Migration(migrations.Migration):
                 ("reason", models.CharField(blank=True, default="", max_length=1000)),
                 ("request_id", models.CharField(blank=True, default="", max_length=60)),
                 ("occurred_at", models.DateTimeField()),
-                ("recorded_at", models.DateTimeField()),
                 (
                     "environment",
                     models.ForeignKey(

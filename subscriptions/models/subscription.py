@@ -251,8 +251,8 @@ class SubscriptionChange(models.Model):
     actor = models.CharField(max_length=200)
     reason = models.CharField(max_length=1000, blank=True, default="")
     request_id = models.CharField(max_length=60, blank=True, default="")
+    # By the environment's clock; when it was stored is in the id.
     occurred_at = models.DateTimeField()
-    recorded_at = models.DateTimeField()
 
     class Meta:
         db_table = "subscriptions_change"

@@ -1,0 +1,317 @@
+"""Templates fire: once for each interval of a subscription, with what rolls over from the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from billing.models import BlockState, CreditBlock
+from billing.services.credits import Cause, credits_grant, credits_rollover
+from customers.kernel.caller import Caller
+from customers.kernel.ids import uuid7
+from subscriptions.engine.calendar import interval_step, interval_steps_containing
+from subscriptions.engine.rollover import rolled, rolled_priority
+from subscriptions.models import (
+    CreditGrantTemplate,
+    GrantInterval,
+    GrantRun,
+    GrantSchedule,
+    GrantType,
+    PlanVariant,
+    Subscription,
+)
+
+_CAUSE: Final = "grant_run"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """`[starts_at, ends_at)`: what a firing is for."""
+
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """What went over; `run_id` is the firing that is to come, and causes both."""
+
+    run_id: UUID
+    block_id: UUID
+    credits_mc: int
+
+
+#: By template.
+RolledOver = Mapping[UUID, Rolled]
+_NOTHING: Final[RolledOver] = {}
+
+
+def templates_of(variant: PlanVariant) -> list[CreditGrantTemplate]:
+    """What a variant gives, the oldest first."""
+    templates = CreditGrantTemplate.objects.filter(variant_id=variant.id, archived_at=None)
+    return list(templates.order_by("id"))
+
+
+def cycle_templates(variant: PlanVariant) -> list[CreditGrantTemplate]:
+    """Those that fire with each period."""
+    return [
+        template
+        for template in templates_of(variant)
+        if template.grant_type == GrantType.RECURRING
+        and template.grant_interval == GrantInterval.BILLING_CYCLE
+    ]
+
+
+def first_grants_fire(*, caller: Caller, subscription: Subscription, now: datetime) -> int:
+    """When a subscription starts: what is given once, what is given each period, and the schedules. Returns the mc."""
+    given = sum(
+        _fire(caller, subscription, template, _period(subscription), now)
+        for template in templates_of(subscription.variant)
+        if template.grant_type == GrantType.ONE_TIME
+    )
+    given += cycle_grants_fire(caller=caller, subscription=subscription, now=now)
+    return given + schedules_start(caller=caller, subscription=subscription, now=now)
+
+
+def cycle_grants_fire(
+    *, caller: Caller, subscription: Subscription, rolled_over: RolledOver = _NOTHING, now: datetime
+) -> int:
+    """The grants of the current period. Returns the mc."""
+    return sum(
+        _fire(caller, subscription, template, _period(subscription), now, rolled_over.get(template.id))
+        for template in cycle_templates(subscription.variant)
+    )
+
+
+def schedules_start(*, caller: Caller, subscription: Subscription, now: datetime) -> int:
+    """Make the schedules that the variant needs and has not, drop the others, and fire the present intervals."""
+    templates = {
+        template.id: template
+        for template in templates_of(subscription.variant)
+        if template.grant_type == GrantType.RECURRING
+        and template.grant_interval != GrantInterval.BILLING_CYCLE
+    }
+    schedules = GrantSchedule.objects.filter(subscription_id=subscription.id)
+    schedules.exclude(template_id__in=templates).delete()
+    known = set(schedules.values_list("template_id", flat=True))
+    given = 0
+    for template in templates.values():
+        if template.id not in known:
+            given += _schedule_start(caller, subscription, template, now)
+    return given
+
+
+def schedules_fire(
+    *, caller: Caller, subscription: Subscription, rolled_over: RolledOver, now: datetime
+) -> int:
+    """Fire what is due by `now`, each schedule once. Returns the mc."""
+    return sum(
+        _schedule_fire(caller, schedule, rolled_over.get(schedule.template_id), now)
+        for schedule in due_schedules(subscription, now=now)
+    )
+
+
+def schedules_follow(*, caller: Caller, subscription: Subscription, now: datetime) -> int:
+    """After a change of variant: a schedule goes on for a new template of the same interval; others start. The mc."""
+    free = {
+        (template.grant_interval, template.interval_seconds): template
+        for template in templates_of(subscription.variant)
+        if template.grant_type == GrantType.RECURRING
+    }
+    for schedule in GrantSchedule.objects.filter(subscription_id=subscription.id).select_related("template"):
+        old = schedule.template
+        successor = free.pop((old.grant_interval, old.interval_seconds), None)
+        if successor is not None:
+            schedule.template = successor
+            schedule.save(update_fields=["template"])
+    return schedules_start(caller=caller, subscription=subscription, now=now)
+
+
+def schedules_skip(*, caller: Caller, subscription: Subscription, now: datetime) -> int:
+    """After a time in which nothing was given: the present intervals fire, those that passed do not."""
+    given = 0
+    for schedule in due_schedules(subscription, now=now):
+        template = schedule.template
+        schedule.steps = interval_steps_containing(
+            schedule.anchor_at,
+            template.grant_interval,
+            template.interval_seconds,
+            subscription.timezone,
+            now,
+        )
+        schedule.next_at = _step(schedule, subscription, schedule.steps)
+        given += _schedule_fire(caller, schedule, None, now)
+    return given
+
+
+def schedules_shift(*, subscription: Subscription, by: timedelta) -> None:
+    """After a pause."""
+    for schedule in GrantSchedule.objects.filter(subscription_id=subscription.id):
+        schedule.anchor_at += by
+        schedule.next_at += by
+        schedule.save(update_fields=["anchor_at", "next_at"])
+
+
+def due_schedules(subscription: Subscription, *, now: datetime) -> list[GrantSchedule]:
+    """Those whose next interval has begun."""
+    schedules = GrantSchedule.objects.filter(subscription_id=subscription.id, next_at__lte=now)
+    return list(schedules.select_related("template", "subscription").order_by("next_at", "template_id"))
+
+
+def rollovers_make(
+    *, caller: Caller, subscription: Subscription, firing: Mapping[UUID, Interval], now: datetime
+) -> RolledOver:
+    """Before blocks expire at `now`: what is left of each firing template's last block, and may go on, moves out of it.
+
+    `firing` maps templates to the intervals they are about to fire for.
+    """
+    made: dict[UUID, Rolled] = {}
+    for template in CreditGrantTemplate.objects.filter(id__in=firing, rollover_percentage__gt=0):
+        moved = _roll(caller, subscription, template, firing[template.id], now)
+        if moved is not None:
+            made[template.id] = moved
+    return made
+
+
+def intervals_ahead(
+    subscription: Subscription, *, period: Interval | None, now: datetime
+) -> dict[UUID, Interval]:
+    """What fires at `now`: the schedules that are due and, when a period begins, its templates."""
+    firing: dict[UUID, Interval] = {}
+    for schedule in due_schedules(subscription, now=now):
+        ends_at = _step(schedule, schedule.subscription, schedule.steps + 1)
+        firing[schedule.template_id] = Interval(schedule.next_at, ends_at)
+    if period is not None:
+        firing |= {template.id: period for template in cycle_templates(subscription.variant)}
+    return firing
+
+
+def _roll(
+    caller: Caller,
+    subscription: Subscription,
+    template: CreditGrantTemplate,
+    interval: Interval,
+    now: datetime,
+) -> Rolled | None:
+    last = GrantRun.objects.filter(subscription_id=subscription.id, template_id=template.id)
+    run = last.order_by("-starts_at").first()
+    # What lives on needs no rolling over.
+    dying = CreditBlock.objects.filter(id=run.block_id, expires_at__lte=now).first() if run else None
+    if dying is None or dying.state != BlockState.LIVE:
+        return None
+    credits_mc = rolled(
+        dying.remaining_mc - dying.held_mc,
+        template.rollover_percentage,
+        template.credits_mc,
+        template.accumulation_cap_mc,
+    )
+    if credits_mc <= 0:
+        return None
+    run_id = uuid7()
+    movement = credits_rollover(
+        caller=caller,
+        customer=subscription.customer,
+        from_block_id=dying.id,
+        credits_mc=credits_mc,
+        priority=rolled_priority(template.priority),
+        expires_at=interval.ends_at,
+        cause=Cause(source_type=_CAUSE, source_id=run_id),
+        now=now,
+    )
+    assert movement.block is not None  # noqa: S101 - a rollover always makes one
+    return Rolled(run_id, movement.block.id, credits_mc)
+
+
+def _fire(
+    caller: Caller,
+    subscription: Subscription,
+    template: CreditGrantTemplate,
+    interval: Interval,
+    now: datetime,
+    rolled_over: Rolled | None = None,
+) -> int:
+    """Once for this interval, for ever; what would have expired already is not given."""
+    expires_at = _expiry(template, interval)
+    fired = GrantRun.objects.filter(
+        subscription_id=subscription.id, template_id=template.id, starts_at=interval.starts_at
+    )
+    if (expires_at is not None and expires_at <= now) or fired.exists():
+        return 0
+    run_id = rolled_over.run_id if rolled_over else uuid7()
+    movement = credits_grant(
+        caller=caller,
+        customer=subscription.customer,
+        credits_mc=template.credits_mc,
+        source=template.source,
+        reason=template.name or subscription.variant.name,
+        priority=template.priority,
+        expires_at=expires_at,
+        metadata={"subscription_id": subscription.public_id, "credit_grant_id": template.public_id},
+        cause=Cause(source_type=_CAUSE, source_id=run_id),
+        now=now,
+    )
+    assert movement.block is not None  # noqa: S101 - a grant always makes one
+    GrantRun.objects.create(
+        id=run_id,
+        environment_id=subscription.environment_id,
+        subscription_id=subscription.id,
+        template_id=template.id,
+        starts_at=interval.starts_at,
+        ends_at=interval.ends_at,
+        credits_mc=template.credits_mc,
+        block_id=movement.block.id,
+        rolled_mc=rolled_over.credits_mc if rolled_over else 0,
+        rolled_block_id=rolled_over.block_id if rolled_over else None,
+        created_at=now,
+    )
+    return template.credits_mc
+
+
+def _expiry(template: CreditGrantTemplate, interval: Interval) -> datetime | None:
+    if template.expires_at_interval_end:
+        return interval.ends_at
+    if template.expires_after_seconds is None:
+        return None
+    return interval.starts_at + timedelta(seconds=template.expires_after_seconds)
+
+
+def _schedule_start(
+    caller: Caller, subscription: Subscription, template: CreditGrantTemplate, now: datetime
+) -> int:
+    anchor_at = subscription.anchor_at if subscription.anchor_at <= now else subscription.started_at
+    steps = interval_steps_containing(
+        anchor_at, template.grant_interval, template.interval_seconds, subscription.timezone, now
+    )
+    schedule = GrantSchedule(
+        environment_id=subscription.environment_id,
+        subscription=subscription,
+        template=template,
+        anchor_at=anchor_at,
+        steps=steps,
+    )
+    schedule.next_at = _step(schedule, subscription, steps)
+    return _schedule_fire(caller, schedule, None, now)
+
+
+def _schedule_fire(caller: Caller, schedule: GrantSchedule, rolled_over: Rolled | None, now: datetime) -> int:
+    subscription = schedule.subscription
+    interval = Interval(schedule.next_at, _step(schedule, subscription, schedule.steps + 1))
+    given = _fire(caller, subscription, schedule.template, interval, now, rolled_over)
+    schedule.steps += 1
+    schedule.next_at = interval.ends_at
+    schedule.save()
+    return given
+
+
+def _step(schedule: GrantSchedule, subscription: Subscription, steps: int) -> datetime:
+    template = schedule.template
+    return interval_step(
+        schedule.anchor_at, template.grant_interval, template.interval_seconds, subscription.timezone, steps
+    )
+
+
+def _period(subscription: Subscription) -> Interval:
+    return Interval(subscription.current_period_start, subscription.current_period_end)

@@ -1,0 +1,115 @@
+"""What a subscription tells metering and billing: pushed onto the customer's credit account when it changes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from billing.services.accounts import account_configure
+from subscriptions.engine.calendar import calendar_step
+from subscriptions.engine.due import Clockwork, next_due
+from subscriptions.models import LIVE_STATES, GrantSchedule, Subscription, SubscriptionState
+
+#: The end of a cycle that stands still: the counters of tiers go on counting in it.
+_NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+_SUSPENDED: Final = {
+    SubscriptionState.OVERDUE: "subscription_overdue",
+    SubscriptionState.PAUSED: "subscription_paused",
+}
+
+
+def clockwork_of(subscription: Subscription, *, not_before: datetime) -> Clockwork:
+    """Everything that says when something is due."""
+    variant = subscription.variant
+    schedules = GrantSchedule.objects.filter(subscription_id=subscription.id)
+    return Clockwork(
+        status=subscription.status,
+        is_prepaid=variant.is_prepaid,
+        current_period_start=subscription.current_period_start,
+        current_period_end=subscription.current_period_end,
+        not_before=not_before,
+        renewal_due_days=variant.renewal_due_days,
+        grace_period_days=variant.grace_period_days,
+        is_renewed=subscription.is_renewed,
+        cancel_at_period_end=subscription.cancel_at_period_end,
+        trial_ends_at=subscription.trial_ends_at,
+        contract_end=subscription.contract_end,
+        contract_ending_soon_days=subscription.contract_ending_soon_days,
+        resumes_at=subscription.resumes_at,
+        renewal_due_told=subscription.renewal_due_told,
+        trial_ending_told=subscription.trial_ending_told,
+        contract_ending_told=subscription.contract_ending_told,
+        next_grants_at=tuple(schedules.values_list("next_at", flat=True)),
+    )
+
+
+def standing_push(subscription: Subscription, *, now: datetime) -> None:
+    """Work out when something is due next, keep it, and have the account know how the subscription stands."""
+    subscription.next_due_at = next_due(clockwork_of(subscription, not_before=now))
+    subscription.updated_at = now
+    subscription.save()
+    _push(subscription, catch_up_at=subscription.next_due_at, now=now)
+
+
+def standing_clear(subscription: Subscription, *, now: datetime) -> None:
+    """The same without due work: while that is done, or cannot be, the account must move."""
+    _push(subscription, catch_up_at=None, now=now)
+
+
+def standing_none(*, environment_id: UUID, customer_id: UUID, now: datetime) -> None:
+    """No subscription has anything to say to this account."""
+    account_configure(
+        environment_id=environment_id,
+        customer_id=customer_id,
+        catch_up_at=None,
+        cycle_started_at=None,
+        cycle_ends_at=None,
+        plan_variant_id=None,
+        usage_suspended=None,
+        now=now,
+    )
+
+
+def _push(subscription: Subscription, *, catch_up_at: datetime | None, now: datetime) -> None:
+    is_live = subscription.status in LIVE_STATES
+    start, end = _cycle(subscription) if is_live else (None, None)
+    account_configure(
+        environment_id=subscription.environment_id,
+        customer_id=subscription.customer_id,
+        catch_up_at=catch_up_at,
+        cycle_started_at=start,
+        cycle_ends_at=end,
+        plan_variant_id=subscription.variant_id if is_live else None,
+        usage_suspended=_suspension(subscription),
+        now=now,
+    )
+
+
+def period_end(subscription: Subscription, *, steps: int) -> datetime:
+    """Where the period `steps` cycles after the anchor ends; the contract's end cuts the last one."""
+    end = period_end_uncut(subscription, steps=steps)
+    return min(end, subscription.contract_end) if subscription.contract_end else end
+
+
+def period_end_uncut(subscription: Subscription, *, steps: int) -> datetime:
+    """The same, if there were no contract."""
+    cycle = subscription.variant.billing_cycle
+    return calendar_step(subscription.anchor_at, cycle, subscription.timezone, steps)
+
+
+def _cycle(subscription: Subscription) -> tuple[datetime, datetime]:
+    """Usage of an overdue subscription counts in the period that its renewal will begin."""
+    if subscription.status == SubscriptionState.PAUSED:
+        return subscription.current_period_start, _NEVER
+    if subscription.status == SubscriptionState.OVERDUE:
+        end = period_end(subscription, steps=subscription.anchor_steps + 1)
+        return subscription.current_period_end, max(end, subscription.next_due_at or end)
+    return subscription.current_period_start, subscription.current_period_end
+
+
+def _suspension(subscription: Subscription) -> str | None:
+    is_allowed = (
+        subscription.status == SubscriptionState.OVERDUE and subscription.variant.allow_usage_while_overdue
+    )
+    return None if is_allowed else _SUSPENDED.get(SubscriptionState(subscription.status))

@@ -1,0 +1,158 @@
+"""Subscribe a customer, and label what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import transaction
+
+from customers.errors import FieldError
+from customers.kernel.caller import Caller
+from customers.models import Customer
+from customers.services.audit import audit_record
+from subscriptions.errors import (
+    ContractDateRefused,
+    ExternalSubscriptionIdTaken,
+    PlanVariantArchived,
+    PlanVariantNotFound,
+    StartDateRefused,
+    SubscriptionExists,
+    SubscriptionNotFound,
+)
+from subscriptions.models import PlanVariant, Subscription
+from subscriptions.services.locking import Outcome, customer_locked, subscription_locked
+from subscriptions.services.opening import Terms, has_live, subscription_open
+
+#: Years that a start may lie back.
+_YEARS_BACK: Final = 100
+
+
+def subscription_create(
+    *,
+    caller: Caller,
+    customer: Customer,
+    variant_id: UUID,
+    start_date: datetime | None = None,
+    contract_end: datetime | None = None,
+    contract_ending_soon_days: int = 30,
+    external_subscription_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    reason: str = "",
+    now: datetime,
+) -> Outcome:
+    """Subscribe a customer to a variant; its present period begins and its templates fire.
+
+    A start in the past is counted from there, and only present intervals are granted. Raises PlanVariantNotFound,
+    PlanVariantArchived, SubscriptionExists, ExternalSubscriptionIdTaken, StartDateRefused, ContractDateRefused.
+    """
+    started_at = start_date or now
+    _check_dates(started_at, contract_end, now)
+    with transaction.atomic():
+        variant = variant_for_sale(environment_id=caller.environment_id, variant_id=variant_id)
+        customer_locked(environment_id=caller.environment_id, customer=customer, now=now)
+        _check_free(caller, customer, external_subscription_id)
+        subscription, given = subscription_open(
+            caller=caller,
+            customer=customer,
+            variant=variant,
+            terms=Terms(
+                started_at=started_at,
+                contract_end=contract_end,
+                contract_ending_soon_days=contract_ending_soon_days,
+                external_subscription_id=external_subscription_id,
+                metadata=metadata or {},
+            ),
+            reason=reason,
+            now=now,
+        )
+    return Outcome(subscription=subscription, credits_granted_mc=given)
+
+
+def subscription_update(
+    *, caller: Caller, subscription_id: UUID, labels: Mapping[str, Any], now: datetime
+) -> Subscription:
+    """Change `metadata` or `external_subscription_id`. Raises SubscriptionNotFound, ExternalSubscriptionIdTaken."""
+    with transaction.atomic():
+        subscription = subscription_locked(caller=caller, subscription_id=subscription_id, now=now)
+        changes = {
+            name: [getattr(subscription, name), value]
+            for name, value in labels.items()
+            if getattr(subscription, name) != value
+        }
+        if "external_subscription_id" in changes:
+            _check_external_id(caller, labels["external_subscription_id"])
+        for name, (_, value) in changes.items():
+            setattr(subscription, name, value)
+        if changes:
+            subscription.updated_at = now
+            subscription.save(update_fields=[*changes, "updated_at"])
+            audit_record(
+                caller=caller,
+                action="subscription.updated",
+                object_type="subscription",
+                object_id=subscription.public_id,
+                customer_id=subscription.customer_id,
+                changes=changes,
+                now=now,
+            )
+    return subscription
+
+
+def subscription_retry(*, caller: Caller, subscription_id: UUID, now: datetime) -> Outcome:
+    """Do the due work of a parked subscription now. Raises SubscriptionNotFound, SubscriptionParked."""
+    with transaction.atomic():
+        subscription = subscription_locked(caller=caller, subscription_id=subscription_id, now=now)
+    return Outcome(subscription=subscription)
+
+
+def subscription_get(*, environment_id: UUID, subscription_id: UUID) -> Subscription:
+    """Raises SubscriptionNotFound."""
+    subscriptions = Subscription.objects.select_related(
+        "customer", "variant__plan", "pending_variant", "follows"
+    )
+    found = subscriptions.filter(environment_id=environment_id, id=subscription_id).first()
+    if found is None:
+        raise SubscriptionNotFound
+    return found
+
+
+def variant_for_sale(*, environment_id: UUID, variant_id: UUID) -> PlanVariant:
+    """A variant that takes subscriptions. Raises PlanVariantNotFound, PlanVariantArchived."""
+    variants = PlanVariant.objects.select_related("plan", "fallback_variant__plan")
+    variant = variants.filter(environment_id=environment_id, id=variant_id).first()
+    if variant is None:
+        raise PlanVariantNotFound
+    if variant.archived_at or variant.superseded_at or variant.plan.archived_at:
+        raise PlanVariantArchived
+    return variant
+
+
+def _check_dates(started_at: datetime, contract_end: datetime | None, now: datetime) -> None:
+    if started_at > now or started_at.year < now.year - _YEARS_BACK:
+        raise StartDateRefused(
+            errors=(FieldError("start_date", "out-of-range", "Must not lie in the future."),)
+        )
+    if contract_end is not None and contract_end <= now:
+        raise ContractDateRefused(
+            errors=(FieldError("contract_end", "out-of-range", "Must lie in the future."),)
+        )
+
+
+def _check_free(caller: Caller, customer: Customer, external_subscription_id: str | None) -> None:
+    live = has_live(customer)
+    if live is not None:
+        raise SubscriptionExists(extra={"subscription_id": live.public_id})
+    _check_external_id(caller, external_subscription_id)
+
+
+def _check_external_id(caller: Caller, external_subscription_id: str | None) -> None:
+    if external_subscription_id is None:
+        return
+    taken = Subscription.objects.filter(
+        environment_id=caller.environment_id, external_subscription_id=external_subscription_id
+    ).first()
+    if taken is not None:
+        raise ExternalSubscriptionIdTaken(extra={"subscription_id": taken.public_id})
