@@ -33,6 +33,8 @@ TABLES: Final = (
     "billing_ledger_seal",
     "billing_ledger_seal_part",
 )
+#: Where a webhook that was sent is recorded; no call of the API comes here.
+SENT: Final = "customers_webhook_attempt"
 _GATE: Final = 7_700_77
 _SETUP: Final = f"""
 CREATE TABLE fault_armed (point text PRIMARY KEY, what text NOT NULL);
@@ -64,7 +66,7 @@ class Failpoints:
 
     def install(self) -> None:
         self._superuser.execute(_SETUP)
-        for table in TABLES:
+        for table in (*TABLES, SENT):
             self._superuser.execute(
                 f"CREATE TRIGGER zz_fault AFTER INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION fault_here()"
             )

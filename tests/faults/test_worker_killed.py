@@ -21,13 +21,19 @@ _CUSTOMERS = 6
 class Worker:
     """A Celery worker that may be killed. One process, so that the death meets the task."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, *arguments: str, **settings: str) -> None:
         self._house = house
+        self._arguments = arguments or ("--pool", "solo")
+        self._settings = settings
         self._process: Any = None
 
     def start(self) -> None:
-        arguments = ["celery", "-A", "config.celery", "worker", "--pool", "solo", "--without-mingle"]
-        self._process = self._house.run([*arguments, "--without-gossip", "--loglevel", "INFO"], log="worker")
+        arguments = ["celery", "-A", "config.celery", "worker", "--without-mingle", "--without-gossip"]
+        self._process = self._house.run(
+            [*arguments, *self._arguments, "--loglevel", "INFO"],
+            log="worker",
+            environment=self._house.environment(**self._settings),
+        )
 
     def kill(self) -> None:
         if self._process is not None:
