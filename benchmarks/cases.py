@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from benchmarks import ledger, requests
+from benchmarks import ledger, requests, webhooks
 from benchmarks.http import http
 from benchmarks.instance import Instance
 from benchmarks.pgbench import pgbench, usage_script
@@ -147,6 +147,12 @@ def blocks(instance: Instance, options: Options) -> Iterator[Mapping[str, Altern
         yield alternatives
 
 
+@contextmanager
+def deliveries(instance: Instance, options: Options) -> Iterator[Mapping[str, Alternative]]:
+    with webhooks.deliveries(instance, events=round(options.seconds * 500)) as alternatives:
+        yield alternatives
+
+
 CASES: Final[Mapping[str, Case]] = {
     "usage": Case(
         title="POST /v1/usage, 10,000 accounts",
@@ -206,6 +212,18 @@ CASES: Final[Mapping[str, Case]] = {
             Aim(name=f"CPU with {name} to one live block", of=cpu(name, "1 live"), at_most=1.3)
             for name in ledger.SIZES
             if name != "1 live"
+        ),
+    ),
+    "webhooks": Case(
+        title="Webhooks delivered by one worker, from the outbox to the recorded attempt",
+        open=deliveries,
+        aims=(
+            Aim(
+                name="deliveries per second to a bare client",
+                of=rate("worker", "bare client"),
+                at_least=0.4,
+            ),
+            Aim(name="to one thread of it", of=rate("worker", "bare, 1 thread")),
         ),
     ),
 }

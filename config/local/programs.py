@@ -45,7 +45,7 @@ def programs(*, home: Home, port: int, environment: Mapping[str, str]) -> list[P
         for name, arguments in (
             ("web", web_arguments(port=port)),
             ("worker", _worker()),
-            ("webhooks", _webhooks()),
+            ("webhooks", webhooks_arguments()),
             ("beat", _beat(home)),
         )
     ]
@@ -70,7 +70,7 @@ def _worker() -> list[str]:
     ]
 
 
-def _webhooks() -> list[str]:
+def webhooks_arguments() -> list[str]:
     # Apart from the worker, and in threads: they mostly wait for other people's servers, which must hold up nothing.
     return [
         *["celery", "-A", "config.celery", "worker", "--loglevel", "WARNING", "--hostname", "webhooks@%h"],
