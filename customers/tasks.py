@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from celery import shared_task
+from django.conf import settings
 
 from customers.gateways.doorbell import DELIVER, HAND_OUT, endpoint_ring, events_ring
-from customers.kernel.clock import system_now
+from customers.kernel.clock import elapsed_seconds, system_now
 from customers.services.idempotency import answers_purge
 from customers.services.jobs import job_run, jobs_sweep
 from customers.services.webhook_dispatch import (
+    BATCH,
     endpoint_deliver,
     events_hand_out,
     webhooks_due,
 )
 from customers.services.webhook_retention import webhooks_purge
+
+# A worker stays with an endpoint that is quick; a slow one has had its turn after a batch.
+_STAY_SECONDS: Final = 0.5
 
 
 @shared_task(name="customers.answers_purge")
@@ -46,19 +52,25 @@ def webhooks_sweep_run() -> int:
 def webhooks_hand_out_run(environment_id: str) -> int:
     """Queue an environment's events for its endpoints, and have them sent."""
     handed = events_hand_out(environment_id=UUID(environment_id))
+    # A worker for each batch, as far as an endpoint may have several.
+    workers = min(1 + handed // BATCH, settings.WEBHOOKS_ENDPOINT_CONCURRENCY)
     if handed:
         for waiting, endpoint_id in webhooks_due():
             if endpoint_id is not None and str(waiting) == environment_id:
-                endpoint_ring(waiting, endpoint_id)
+                for _ in range(workers):
+                    endpoint_ring(waiting, endpoint_id)
     return handed
 
 
 @shared_task(name=DELIVER)
 def webhooks_deliver_run(environment_id: str, endpoint_id: str) -> int:
     """Send what is due to one endpoint; more of it goes to the back of the queue, so that everybody has a turn."""
-    sent = endpoint_deliver(environment_id=UUID(environment_id), endpoint_id=UUID(endpoint_id))
-    if sent:
-        endpoint_ring(UUID(environment_id), UUID(endpoint_id))
+    began, sent = elapsed_seconds(), 0
+    while batch := endpoint_deliver(environment_id=UUID(environment_id), endpoint_id=UUID(endpoint_id)):
+        sent += batch
+        if elapsed_seconds() - began > _STAY_SECONDS:
+            endpoint_ring(UUID(environment_id), UUID(endpoint_id))
+            break
     return sent
 
 

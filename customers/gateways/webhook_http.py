@@ -85,6 +85,7 @@ def _exchange(
     is_reusable = False
     try:
         connection.request("POST", connection.target, body, dict(headers))
+        connection.flush()
         with connection.getresponse() as answer:
             content = answer.read(_READ_BYTES)
             is_reusable = answer.isclosed() and not answer.will_close
@@ -112,6 +113,15 @@ class _Connection(http.client.HTTPConnection):
         self.allow_private = allow_private
         self.deadline = 0.0
         self.idle_since = 0.0
+        self.waiting: list[bytes] = []
+
+    def send(self, data: Any) -> None:
+        """Head and body come one by one, and go out together."""
+        self.waiting.append(data)
+
+    def flush(self) -> None:
+        message, self.waiting = b"".join(self.waiting), []
+        super().send(message)
 
     def connect(self) -> None:
         addresses = _resolved(self.host, self.port, self.deadline)

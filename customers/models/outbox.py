@@ -10,7 +10,7 @@ class OutboxEvent(models.Model):
     """A webhook event, written in the transaction of its cause and frozen there."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+")
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+", db_index=False)
     event = models.CharField(max_length=60)
     customer_id = models.UUIDField(null=True)
     # 1, 2, 3, … per customer, without gaps; null for events without a customer.

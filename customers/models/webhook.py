@@ -83,7 +83,9 @@ class WebhookDelivery(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+", db_index=False)
     endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.PROTECT, related_name="+", db_index=False)
-    event = models.ForeignKey(OutboxEvent, on_delete=models.PROTECT, related_name="deliveries")
+    event = models.ForeignKey(
+        OutboxEvent, on_delete=models.PROTECT, related_name="deliveries", db_index=False
+    )
     customer_id = models.UUIDField(null=True)
     lane = models.UUIDField()
     sequence = models.BigIntegerField()
@@ -100,7 +102,7 @@ class WebhookDelivery(models.Model):
         ordering = ("-id",)
         constraints = (
             models.UniqueConstraint(
-                fields=("endpoint", "event"), name="an_event_goes_to_an_endpoint_by_one_delivery"
+                fields=("event", "endpoint"), name="an_event_goes_to_an_endpoint_by_one_delivery"
             ),
             models.CheckConstraint(
                 condition=models.Q(state__in=DeliveryState.values),

@@ -34,8 +34,9 @@ from customers.services.webhook_endpoints import endpoint_locked, endpoint_secre
 TIMEOUT_SECONDS: Final = 5.0
 #: So many failures in a row open an endpoint's circuit.
 FAILURES_MAX: Final = 10
+#: So many deliveries are claimed, sent and recorded together.
+BATCH: Final = 100
 _EVENTS: Final = 1000
-_BATCH: Final = 50
 # A worker is with one endpoint for so long, then it is others' turn.
 _TURN_SECONDS: Final = 5.0
 _CLAIM: Final = timedelta(seconds=60)
@@ -96,7 +97,7 @@ def endpoint_deliver(*, environment_id: UUID, endpoint_id: UUID) -> int:
     """Send what is due to one endpoint, for a few seconds at most; returns how many attempts were made."""
     claim_id, now = uuid7(), system_now()
     parallel = settings.WEBHOOKS_ENDPOINT_CONCURRENCY
-    arguments = [environment_id, endpoint_id, claim_id, _BATCH, parallel, now, now + _CLAIM]
+    arguments = [environment_id, endpoint_id, claim_id, BATCH, parallel, now, now + _CLAIM]
     claimed = [Claimed(*row) for row in call_all(_CLAIMED, arguments)]
     if not claimed:
         return 0

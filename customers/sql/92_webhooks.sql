@@ -26,16 +26,16 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('webhooks of ' || p_environment, 0)) THEN
         RETURN -1;
     END IF;
-    WITH newest AS (
-        SELECT o.id, o.customer_id, o.sequence FROM customers_outbox_event o
-        WHERE o.environment_id = p_environment AND o.dispatched_at IS NULL ORDER BY o.id LIMIT p_most
-    ), whole AS (
-        SELECT n.id FROM newest n
+    -- What waits of a customer has no gaps, so the earlier ones are found by going back one by one. The limit keeps the
+    -- planner from joining: its statistics never know how much is waiting, and it would compare each with each.
+    WITH RECURSIVE whole AS (
+        (SELECT o.id, o.customer_id, o.sequence FROM customers_outbox_event o
+        WHERE o.environment_id = p_environment AND o.dispatched_at IS NULL ORDER BY o.id LIMIT p_most)
         UNION
-        SELECT o.id FROM (
-            SELECT n.customer_id, max(n.sequence) AS sequence FROM newest n WHERE n.customer_id IS NOT NULL GROUP BY 1
-        ) u JOIN customers_outbox_event o ON o.environment_id = p_environment
-            AND o.customer_id = u.customer_id AND o.sequence < u.sequence AND o.dispatched_at IS NULL
+        SELECT b.id, b.customer_id, b.sequence FROM whole w CROSS JOIN LATERAL (
+            SELECT o.* FROM customers_outbox_event o WHERE o.environment_id = p_environment
+                AND o.customer_id = w.customer_id AND o.sequence = w.sequence - 1 LIMIT 1
+        ) b WHERE b.dispatched_at IS NULL
     )
     SELECT array_agg(w.id) INTO v_ids FROM whole w;
     IF v_ids IS NULL THEN
@@ -100,22 +100,26 @@ BEGIN
         v_most := 1;
     END IF;
     UPDATE customers_webhook_lane l SET claim_id = p_claim, claimed_until = p_until
-    FROM (
+    WHERE l.endpoint_id = p_endpoint AND l.lane = ANY(ARRAY(
         SELECT d.lane FROM customers_webhook_lane d
         WHERE d.endpoint_id = p_endpoint AND d.next_at <= p_now
             AND (d.claimed_until IS NULL OR d.claimed_until <= p_now)
         ORDER BY d.next_at LIMIT v_most FOR NO KEY UPDATE SKIP LOCKED
-    ) due WHERE l.endpoint_id = p_endpoint AND l.lane = due.lane;
+    ));
     RETURN QUERY
-        SELECT q.id, q.event_id, q.lane, q.attempts, q.tries, o.payload::text
-        FROM customers_webhook_lane l
-        CROSS JOIN LATERAL (
-            SELECT d.* FROM customers_webhook_delivery d
-            WHERE d.endpoint_id = p_endpoint AND d.lane = l.lane AND d.state = 'pending'
-            ORDER BY d.sequence LIMIT v_most
-        ) q JOIN customers_outbox_event o ON o.id = q.event_id
-        WHERE l.endpoint_id = p_endpoint AND l.claim_id = p_claim
-        ORDER BY l.next_at, l.lane, q.sequence LIMIT v_most;
+        SELECT f.id, f.event_id, f.lane, f.attempts, f.tries, (
+            SELECT o.payload::text FROM customers_outbox_event o WHERE o.id = f.event_id
+        ) FROM (
+            SELECT q.id, q.event_id, q.lane, q.attempts, q.tries
+            FROM customers_webhook_lane l
+            CROSS JOIN LATERAL (
+                SELECT d.* FROM customers_webhook_delivery d
+                WHERE d.endpoint_id = p_endpoint AND d.lane = l.lane AND d.state = 'pending'
+                ORDER BY d.sequence LIMIT v_most
+            ) q
+            WHERE l.endpoint_id = p_endpoint AND l.claim_id = p_claim
+            ORDER BY l.next_at, l.lane, q.sequence LIMIT v_most
+        ) f;
 END $$;
 
 -- What came of a claim: store the attempts, move the deliveries on, let go of the lanes. Whoever lost the claim meanwhile
@@ -159,14 +163,21 @@ BEGIN
         next_attempt_at = CASE WHEN d.state = 'pending' THEN r.next_at END,
         finished_at = CASE WHEN r.state <> 'pending' THEN p_now END
     FROM jsonb_to_recordset(p_results) r(delivery uuid, state text, next_at timestamptz)
-    WHERE d.id = r.delivery AND d.environment_id = p_environment AND (r.state = 'delivered' OR d.state = 'pending');
-    DELETE FROM customers_webhook_lane l WHERE l.endpoint_id = p_endpoint AND l.claim_id = p_claim AND NOT EXISTS (
-        SELECT FROM customers_webhook_delivery d
-        WHERE d.endpoint_id = p_endpoint AND d.lane = l.lane AND d.state = 'pending'
-    );
+    -- Not by `=`: an index by environment would be taken for a way to find them.
+    WHERE d.id = r.delivery AND d.environment_id IS NOT DISTINCT FROM p_environment
+        AND (r.state = 'delivered' OR d.state = 'pending');
+    -- A look-up for each lane, and not a join, whatever the planner thinks is pending.
+    DELETE FROM customers_webhook_lane l WHERE l.endpoint_id = p_endpoint AND l.claim_id = p_claim AND (
+        SELECT d.id FROM customers_webhook_delivery d
+        WHERE d.endpoint_id = p_endpoint AND d.lane = l.lane AND d.state = 'pending' LIMIT 1
+    ) IS NULL;
+    WITH later AS MATERIALIZED (
+        SELECT r.lane, max(r.next_at) AS next_at
+        FROM jsonb_to_recordset(p_results) r(lane uuid, state text, next_at timestamptz)
+        WHERE r.state = 'pending' GROUP BY r.lane
+    )
     UPDATE customers_webhook_lane l SET claim_id = NULL, claimed_until = NULL, next_at = coalesce((
-        SELECT max(r.next_at) FROM jsonb_to_recordset(p_results) r(lane uuid, state text, next_at timestamptz)
-        WHERE r.lane = l.lane AND r.state = 'pending'
+        SELECT t.next_at FROM later t WHERE t.lane = l.lane
     ), l.next_at) WHERE l.endpoint_id = p_endpoint AND l.claim_id = p_claim;
 END $$;
 
