@@ -30,6 +30,8 @@ _VIEW: Final = (
     "metering.view_billablemetric",
     "metering.view_meteringrule",
     "metering.view_usageevent",
+    "subscriptions.view_plan",
+    "subscriptions.view_planvariant",
 )
 _MOVE_CREDITS: Final = ("billing.grant_credits", "billing.adjust_credits")
 _SUPPORT: Final = (*_MOVE_CREDITS, "customers.change_customer", "customers.change_webhookdelivery")
@@ -43,6 +45,8 @@ _OPERATE: Final = (
     "metering.add_billablemetric",
     "metering.change_billablemetric",
     "metering.add_meteringrule",
+    "subscriptions.add_plan",
+    "subscriptions.change_plan",
 )
 _OWN: Final = (
     "customers.add_tenant",

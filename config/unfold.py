@@ -98,6 +98,18 @@ UNFOLD: dict[str, Any] = {
                 ],
             },
             {
+                "title": "Catalogue",
+                "items": [
+                    _item("Plans", "inventory_2", "subscriptions_plan", "subscriptions.view_plan"),
+                    _item(
+                        "Plan variants",
+                        "sell",
+                        "subscriptions_planvariant",
+                        "subscriptions.view_planvariant",
+                    ),
+                ],
+            },
+            {
                 "title": "Metering",
                 "items": [
                     _item("Metrics", "speed", "metering_billablemetric", "metering.view_billablemetric"),

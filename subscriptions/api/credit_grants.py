@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.response import Response
@@ -119,7 +117,9 @@ class CreditGrantDetail(Endpoint):
     def patch(self, request: ApiRequest, plan_id: str, variant_id: str, grant_id: str) -> Response:
         written = credit_grant_update(
             caller=request.caller,
-            **_path(plan_id, variant_id, grant_id),
+            plan_id=object_id("plan", plan_id),
+            variant_id=object_id("pvr", variant_id),
+            grant_id=object_id("cgt", grant_id),
             terms=self.read(CreditGrantInput, partial=True),
             now=request.now,
         )
@@ -143,17 +143,13 @@ class CreditGrantArchive(Endpoint):
     @idempotent()
     def post(self, request: ApiRequest, plan_id: str, variant_id: str, grant_id: str) -> Response:
         written = credit_grant_archive(
-            caller=request.caller, **_path(plan_id, variant_id, grant_id), now=request.now
+            caller=request.caller,
+            plan_id=object_id("plan", plan_id),
+            variant_id=object_id("pvr", variant_id),
+            grant_id=object_id("cgt", grant_id),
+            now=request.now,
         )
         return _answer(written)
-
-
-def _path(plan_id: str, variant_id: str, grant_id: str) -> dict[str, UUID]:
-    return {
-        "plan_id": object_id("plan", plan_id),
-        "variant_id": object_id("pvr", variant_id),
-        "grant_id": object_id("cgt", grant_id),
-    }
 
 
 def _answer(written: Written[CreditGrantTemplate]) -> Response:

@@ -29,10 +29,10 @@ from subscriptions.models import (
     Plan,
     PlanVariant,
 )
+from subscriptions.services.plans import features_refusal
 
 #: A hundred years.
 _LIFE_MAX_SECONDS = 100 * 366 * 24 * 3600
-_FEATURE_MAX = 255
 INTERVAL_END = "interval_end"
 
 
@@ -45,13 +45,11 @@ INTERVAL_END = "interval_end"
     }
 )
 class FeaturesField(MetadataField):
-    default_error_messages = {"value": "A feature is true or false, a number, or a text: {feature} is not."}
-
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         features = super().to_internal_value(data)
-        for key, value in features.items():
-            if not isinstance(value, bool | int | float | str) or len(str(value)) > _FEATURE_MAX:
-                self.fail("value", feature=key[:64])
+        refusal = features_refusal(features)
+        if refusal is not None:
+            raise serializers.ValidationError(refusal, code="invalid")
         return features
 
 

@@ -70,3 +70,21 @@ def credit_grant_get(*, environment_id: UUID, variant_id: UUID, grant_id: UUID) 
     if grant is None:
         raise CreditGrantNotFound
     return grant
+
+
+def variants_sold(*, environment_id: UUID) -> QuerySet[PlanVariant]:
+    """Those that take new subscriptions, by plan."""
+    return (
+        PlanVariant.objects.filter(
+            environment_id=environment_id, superseded_at=None, archived_at=None, plan__archived_at=None
+        )
+        .select_related("plan")
+        .order_by("plan__name", "id")
+    )
+
+
+def variants_of_family(variant: PlanVariant) -> QuerySet[PlanVariant]:
+    """All versions of a variant, the newest first."""
+    return PlanVariant.objects.filter(environment_id=variant.environment_id, family=variant.family).order_by(
+        "-version"
+    )

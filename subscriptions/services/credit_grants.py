@@ -75,7 +75,13 @@ def credit_grant_update(
 
 @transaction.atomic
 def credit_grant_archive(
-    *, caller: Caller, plan_id: UUID, variant_id: UUID, grant_id: UUID, now: datetime
+    *,
+    caller: Caller,
+    plan_id: UUID,
+    variant_id: UUID,
+    grant_id: UUID,
+    reason: str = "",
+    now: datetime,
 ) -> Written[CreditGrantTemplate]:
     """Grant it no more: on the variant, or on its next version when somebody is on it, where its copy is archived.
 
@@ -89,7 +95,7 @@ def credit_grant_archive(
     grant = writable.grants.get(grant.id, grant)
     grant.archived_at = grant.updated_at = now
     grant.save(update_fields=["archived_at", "updated_at"])
-    _record(caller, grant, "archived", {}, now)
+    _record(caller, grant, "archived", {}, now, reason)
     return Written(grant, is_new_version=writable.is_new_version)
 
 
@@ -156,13 +162,19 @@ def _wrong(grant: CreditGrantTemplate) -> list[tuple[str, str, str]]:
 
 
 def _record(
-    caller: Caller, grant: CreditGrantTemplate, what: str, changes: Mapping[str, list[Any]], now: datetime
+    caller: Caller,
+    grant: CreditGrantTemplate,
+    what: str,
+    changes: Mapping[str, list[Any]],
+    now: datetime,
+    reason: str = "",
 ) -> None:
     audit_record(
         caller=caller,
         action=f"credit_grant.{what}",
         object_type="credit_grant",
         object_id=grant.public_id,
+        reason=reason,
         changes=changes,
         now=now,
     )

@@ -64,14 +64,16 @@ def variant_update(
 
 
 @transaction.atomic
-def variant_archive(*, caller: Caller, plan_id: UUID, variant_id: UUID, now: datetime) -> PlanVariant:
+def variant_archive(
+    *, caller: Caller, plan_id: UUID, variant_id: UUID, reason: str = "", now: datetime
+) -> PlanVariant:
     """Sell it no more; those who are on it stay. Raises PlanVariantNotFound."""
     variant = variant_locked(environment_id=caller.environment_id, plan_id=plan_id, variant_id=variant_id)
     if variant.archived_at is not None:
         return variant
     variant.archived_at = variant.updated_at = now
     variant.save(update_fields=["archived_at", "updated_at"])
-    _record(caller, variant, "archived", {}, now)
+    _record(caller, variant, "archived", {}, now, reason)
     return variant
 
 
@@ -113,13 +115,19 @@ def _check_fallback(variant: PlanVariant, fallback_id: UUID) -> None:
 
 
 def _record(
-    caller: Caller, variant: PlanVariant, what: str, changes: Mapping[str, list[Any]], now: datetime
+    caller: Caller,
+    variant: PlanVariant,
+    what: str,
+    changes: Mapping[str, list[Any]],
+    now: datetime,
+    reason: str = "",
 ) -> None:
     audit_record(
         caller=caller,
         action=f"plan_variant.{what}",
         object_type="plan_variant",
         object_id=variant.public_id,
+        reason=reason,
         changes={field: [_shown(before), _shown(after)] for field, (before, after) in changes.items()},
         now=now,
     )

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
 
 from customers.kernel.caller import Caller
 from customers.services.audit import audit_record
+from customers.services.checks import metadata_refusal
 from subscriptions.errors import PlanNotFound
 from subscriptions.models import Plan
+
+_FEATURE_MAX: Final = 255
+
+
+def features_refusal(value: Any) -> str | None:
+    """Why these cannot be a plan's features, or None."""
+    refusal = metadata_refusal(value)
+    if refusal is not None:
+        return refusal
+    for key, held in value.items():
+        if not isinstance(held, bool | int | float | str) or len(str(held)) > _FEATURE_MAX:
+            return f"A feature is true or false, a number, or a text: {key[:64]} is not."
+    return None
 
 
 @transaction.atomic
@@ -32,16 +46,26 @@ def plan_update(*, caller: Caller, plan_id: UUID, terms: Mapping[str, Any], now:
         for field, value in terms.items()
         if getattr(plan, field) != value
     }
-    return _change(caller, plan, "updated", changes, now) if changes else plan
+    if not changes:
+        return plan
+    for field, (_, value) in changes.items():
+        setattr(plan, field, value)
+    plan.updated_at = now
+    plan.save(update_fields=[*changes, "updated_at"])
+    _record(caller, plan, "updated", changes, now)
+    return plan
 
 
 @transaction.atomic
-def plan_archive(*, caller: Caller, plan_id: UUID, now: datetime) -> Plan:
+def plan_archive(*, caller: Caller, plan_id: UUID, reason: str = "", now: datetime) -> Plan:
     """Sell it no more; those who have it keep it. Raises PlanNotFound."""
     plan = plan_locked(environment_id=caller.environment_id, plan_id=plan_id)
     if plan.archived_at is not None:
         return plan
-    return _change(caller, plan, "archived", {"archived_at": [None, now]}, now)
+    plan.archived_at = plan.updated_at = now
+    plan.save(update_fields=["archived_at", "updated_at"])
+    _record(caller, plan, "archived", {}, now, reason)
+    return plan
 
 
 def plan_locked(*, environment_id: UUID, plan_id: UUID) -> Plan:
@@ -53,21 +77,15 @@ def plan_locked(*, environment_id: UUID, plan_id: UUID) -> Plan:
     return plan
 
 
-def _change(caller: Caller, plan: Plan, what: str, changes: Mapping[str, list[Any]], now: datetime) -> Plan:
-    for field, (_, value) in changes.items():
-        setattr(plan, field, value)
-    plan.updated_at = now
-    plan.save(update_fields=[*changes, "updated_at"])
-    _record(caller, plan, what, changes, now)
-    return plan
-
-
-def _record(caller: Caller, plan: Plan, what: str, changes: Mapping[str, Any], now: datetime) -> None:
+def _record(
+    caller: Caller, plan: Plan, what: str, changes: Mapping[str, Any], now: datetime, reason: str = ""
+) -> None:
     audit_record(
         caller=caller,
         action=f"plan.{what}",
         object_type="plan",
         object_id=plan.public_id,
-        changes={} if what == "archived" else changes,
+        reason=reason,
+        changes=changes,
         now=now,
     )

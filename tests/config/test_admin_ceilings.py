@@ -9,7 +9,8 @@ from customers.kernel.database import environment_scope
 from customers.models import ApiKey, AuditRecord, Customer, OutboxEvent
 from metering.models import BillableMetric, MeteringRule, UsageEvent
 from tests.desk import Desk, somebody
-from tests.making import give, make_metric, use
+from tests.making import give, make_metric, make_plan, make_rule, make_variant, use
+from tests.subscriptions.catalogue import make_grant, put_somebody_on
 
 CEILING = 15
 
@@ -92,3 +93,31 @@ def test_dialogs(desk, busy, slug):
         customer = Customer.objects.get(external_id="user_5")
 
     assert desk.queries(f"/admin/customers/customer/{customer.pk}/actions/{slug}/") <= CEILING
+
+
+def test_the_catalogue(api, acme):
+    """A dozen plans; the last has grants, prices of its own, a fallback and a second version."""
+    make_metric(api)
+    for _ in range(12):
+        make_variant(api, make_plan(api))
+    plan = make_plan(api)
+    variant = make_variant(api, plan, fallback_variant_id=make_variant(api, plan))
+    for _ in range(3):
+        make_grant(api, plan, variant)
+        make_rule(api, cost_type="flat", unit_cost=5, plan_variant_id=variant)
+    put_somebody_on(acme, variant)
+    version = api.patch(f"/v1/plans/{plan}/variants/{variant}", {"trial_days": 7})
+    assert version.status == 201
+    desk = Desk(somebody("owner"), acme.test)
+    plans, variants = "/admin/subscriptions/plan/", "/admin/subscriptions/planvariant/"
+    for path in (
+        plans,
+        f"{plans}?q=platform",
+        f"{plans}{plan}/change/",
+        f"{plans}{plan}/sell/",
+        variants,
+        f"{variants}?q=monthly",
+        f"{variants}{version['id']}/change/",
+        f"{variants}{version['id']}/edit/",
+    ):
+        assert desk.queries(path) <= CEILING, path
