@@ -65,10 +65,13 @@ def subscription_cancel(
     caller: Caller,
     subscription_id: UUID,
     immediately: bool = False,
+    falls_back: bool = True,
     reason: str = "",
     now: datetime,
 ) -> Outcome:
     """End it with its period, or at once; an overdue one's period is over, so that ends at once.
+
+    Its fallback, if the variant names one, takes its place, unless `falls_back` is false.
 
     Granted credits live to their own expiry. Raises SubscriptionNotFound, SubscriptionStateConflict.
     """
@@ -82,7 +85,8 @@ def subscription_cancel(
             subscription.cancel_at_period_end = True
             _note_plan(caller, subscription, "cancel_planned", reason, now)
         standing_push(subscription, now=now)
-        fallback_open(caller=caller, ended=subscription, now=now)
+        if falls_back:
+            fallback_open(caller=caller, ended=subscription, now=now)
     return Outcome(subscription=subscription)
 
 

@@ -20,6 +20,8 @@ from customers.models import Customer, Environment
 from customers.services.customers import customer_delete
 from metering.services.reservations import reservation_release
 from subscriptions.models import WindDown
+from subscriptions.services.actions import subscription_cancel
+from subscriptions.services.opening import has_live
 
 #: Keys of our own; no caller's key begins with §.
 _KEY: Final = "§wind-down:"
@@ -64,6 +66,7 @@ def wind_down_preview(
 def _wind_down(caller: Caller, customer: Customer, reason: str, now: datetime) -> dict[str, Any]:
     """The order matters: voiding must not ask for a topup, and what is held cannot be voided."""
     auto_topup_remove(caller=caller, customer=customer, now=now)
+    canceled = _cancel_subscription(caller, customer, reason, now)
     released = _release_holds(caller, customer, now)
     pending = call_function(
         "billing_pending_blocks_void_v1", environment=caller.environment_id, account=customer.id, now=now
@@ -78,9 +81,24 @@ def _wind_down(caller: Caller, customer: Customer, reason: str, now: datetime) -
         "ledger_entry_id": typeid("led", entry_id) if entry_id else None,
         "balance": balance_mc,
         "amount_owed": max(-balance_mc, 0),
-        "subscriptions_canceled": [],
+        "subscriptions_canceled": canceled,
         "deleted_at": instant_text(deleted.deleted_at) if deleted.deleted_at else None,
     }
+
+
+def _cancel_subscription(caller: Caller, customer: Customer, reason: str, now: datetime) -> list[str]:
+    live = has_live(customer)
+    if live is None:
+        return []
+    subscription_cancel(
+        caller=caller,
+        subscription_id=live.id,
+        immediately=True,
+        falls_back=False,
+        reason=reason or "Wind-down",
+        now=now,
+    )
+    return [live.public_id]
 
 
 def _release_holds(caller: Caller, customer: Customer, now: datetime) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from customers.models import OutboxEvent
 from subscriptions.models import WindDown
 from tests.conftest import Answer, Api, Character
 from tests.making import balance, give, history, make_metric, use
+from tests.subscriptions.deals import make_variant, subscribe
 
 URL = "/v1/customer-by-external-id/user_1/wind-down"
 
@@ -116,3 +117,20 @@ def test_by_id_too(rich: Api) -> None:
     customer_id = balance(rich)["customer_id"]
     answer = rich.post(f"/v1/customers/{customer_id}/wind-down", {}, idempotency_key="w")
     assert (answer.status, answer["credits_voided"]) == (200, 10000)
+
+
+def test_a_live_subscription_is_canceled_without_its_fallback(api: Api, acme: Character) -> None:
+    # given
+    free = make_variant(acme.test, {"credits_mc": 300})
+    deal = subscribe(
+        api, acme.test, make_variant(acme.test, {"credits_mc": 5_000}, fallback_variant=free), begin=None
+    )
+    # when
+    foreseen = api.post(URL, {"preview": True})
+    answer = wind_down(api)
+    # then
+    assert [each["subscriptions_canceled"] for each in (foreseen, answer)] == [[deal.id], [deal.id]]
+    assert (answer["credits_voided"], answer["balance"]) == (5_000, 0)
+    assert deal.look()["status"] == "canceled"
+    statuses = [row["status"] for row in api.get("/v1/subscriptions")["data"]]
+    assert statuses == ["canceled"]
