@@ -63,7 +63,7 @@ event_type(
 )
 event_type(
     "credit.overage",
-    "A debit went beyond what the blocks cover, with the policy `notify`.",
+    "A debit went beyond what the blocks cover, with the policy `notify`; said once, until the overdraft is repaid.",
     {"amount": 500, "overdraft": 500, "balance": -500},
 )
 event_type(

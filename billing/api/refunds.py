@@ -48,7 +48,7 @@ class RefundInput(StrictSerializer):
 
 
 class RefundOutput(MovementOutput):
-    """`block` is the new one, if something could not go back where it came from."""
+    """`block` is the (first) new one, if something could not go back where it came from."""
 
     refunded_entry_id = serializers.CharField()
     amount = serializers.IntegerField()
@@ -62,8 +62,8 @@ class CreditsRefund(Endpoint):
         tags=["credits"],
         summary="Give a debit back",
         description="All or part of it, never more than was debited: back into the blocks it came from, last burned "
-        "first restored. What cannot go back there, because the block is dead or the overdraft was repaid since, "
-        "becomes a new block `refund`.",
+        "first restored. What came out of a block that is dead by now repays overdraft or becomes a new block "
+        "`refund`, which lives as long as the dead one had, at its priority and for its metrics.",
         request=RefundInput,
         responses={201: RefundOutput},
         examples=[
@@ -119,10 +119,15 @@ class CreditsRefund(Endpoint):
             account=CreditAccount.objects.get(customer_id=entry.account_id),
             amount_mc=entry.amount_mc,
             entry_id=entry.id,
-            block=CreditBlock.objects.filter(cause_id=entry.source_id, account_id=entry.account_id).first(),
+            block=_first_new_block(entry),
         )
         customer = Customer.objects.get(id=entry.account_id)
         return Response(_document(customer, movement, entry.reverses_id, duplicate=True), status=201)
+
+
+def _first_new_block(entry: LedgerEntry) -> CreditBlock | None:
+    made = CreditBlock.objects.filter(cause_id=entry.source_id, account_id=entry.account_id).in_bulk()
+    return next((made[block_id] for block_id in entry.block_ids if block_id in made), None)
 
 
 def _document(

@@ -23,6 +23,12 @@ BEGIN
   IF status NOT IN ('pending', 'granted') THEN
     RETURN;
   END IF;
+  IF p_kind = 'adjust' AND p_credits <= a.overdraft_mc THEN
+    entry_id := purser_uuid7();
+    PERFORM billing_account_store(billing_overdraft_repay(a, entry_id, p_credits,
+      ROW(p_source_type, p_source_id, p_actor, p_reason, p_key, p_request, p_metadata)::billing_cause, v_now), v_now);
+    RETURN;
+  END IF;
   b := billing_block_insert(a, p_block, p_credits, p_priority, p_effective_at, p_expires_at, p_metric_keys, p_source,
     p_price_paid, p_currency, p_metadata, v_now,
     ROW(p_source_type, p_source_id, p_actor, p_reason, p_key, p_request, NULL)::billing_cause);
@@ -33,6 +39,20 @@ BEGIN
     a := billing_block_book(a, b, entry_id, p_kind, v_now);
   END IF;
   PERFORM billing_account_store(a, v_now);
+END $$;
+
+-- Book a correction that overdraft takes up whole: nothing is left for a block.
+CREATE OR REPLACE FUNCTION billing_overdraft_repay(
+  a billing_credit_account, p_entry uuid, p_credits bigint, p_cause billing_cause, p_at timestamptz
+) RETURNS billing_credit_account LANGUAGE plpgsql AS $$
+BEGIN
+  a.balance_mc := a.balance_mc + p_credits;
+  a.overdraft_mc := a.overdraft_mc - p_credits;
+  a.lifetime_earned_mc := a.lifetime_earned_mc + p_credits;
+  a.sequence := a.sequence + 1;
+  a.last_entry_at := p_at;
+  PERFORM billing_entry_append(a, p_entry, 'adjust', p_credits, ARRAY[NULL]::uuid[], ARRAY[p_credits], p_cause);
+  RETURN a;
 END $$;
 
 CREATE OR REPLACE FUNCTION billing_block_insert(

@@ -33,9 +33,8 @@ BEGIN
   a.sequence := a.sequence + 1;
   a.last_entry_at := p_now;
   PERFORM billing_entry_append(a, p_entry, p_kind, -p_amount, v_blocks, v_moved, p_cause);
-  IF p_missing > 0 AND p_policy = 'notify' THEN
-    PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, 'credit.overage', jsonb_build_object(
-      'amount', p_missing, 'overdraft', a.overdraft_mc, 'balance', a.balance_mc), p_now);
+  IF p_missing > 0 THEN
+    PERFORM billing_overage_tell(a, p_missing, p_policy, p_now);
   END IF;
   IF p_kind = 'debit' AND (SELECT e.tells_consumption FROM customers_environment e WHERE e.id = a.environment_id) THEN
     PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, 'credit.consumed', jsonb_build_object(
@@ -46,6 +45,16 @@ BEGIN
       'effective_balance', a.balance_mc - a.reserved_mc), p_now);
   END IF;
   RETURN a;
+END $$;
+
+-- Tell of an account that went into overdraft by `p_into` just now; not again while it is there.
+CREATE OR REPLACE FUNCTION billing_overage_tell(a billing_credit_account, p_into bigint, p_policy text, p_now timestamptz)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_into > 0 AND a.overdraft_mc = p_into AND p_policy = 'notify' THEN
+    PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, 'credit.overage', jsonb_build_object(
+      'amount', p_into, 'overdraft', a.overdraft_mc, 'balance', a.balance_mc), p_now);
+  END IF;
 END $$;
 
 -- Lock, check the policy, debit, in one call.

@@ -1,10 +1,13 @@
--- Give back all or part of a debit: last burned, first restored; into the blocks it came from while they live, and
--- what cannot go back there (the block is dead, the overdraft was repaid since) becomes a new block `refund`.
+-- Give back all or part of a debit: last burned, first restored; into the blocks it came from while they live. What comes
+-- of a dead block becomes a new block `refund`, which lives as long as the dead one had, burns at its priority and for
+-- its metrics; unless it is for all metrics, and overdraft is there to repay first. What came of an overdraft that was
+-- repaid since becomes a block without end.
 --
--- `p_amount` NULL = all that is left of it. status: refunded | not-a-debit | exceeds-debit | nothing-left |
--- balance-too-large | catch-up-due. `block_id` is the new block, if one was needed.
+-- `p_amount` NULL = all that is left of it; `p_new_blocks` has an id for each part of the debit, should it need a block.
+-- status: refunded | not-a-debit | exceeds-debit | nothing-left | balance-too-large | catch-up-due. `block_id` is the
+-- first new block, if one was needed.
 CREATE OR REPLACE FUNCTION billing_credits_refund_v1(
-  p_environment uuid, p_account uuid, p_entry uuid, p_amount bigint, p_new_block uuid, p_source_type text,
+  p_environment uuid, p_account uuid, p_entry uuid, p_amount bigint, p_new_blocks uuid[], p_source_type text,
   p_source_id uuid, p_actor text, p_reason text, p_key text, p_request text, p_metadata jsonb, p_now timestamptz,
   OUT status text, OUT entry_id uuid, OUT refunded bigint, OUT block_id uuid
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -14,11 +17,12 @@ DECLARE
   v_cause billing_cause := ROW(p_source_type, p_source_id, p_actor, p_reason, p_key, p_request, p_metadata);
   e billing_ledger_entry;
   v_left bigint;
-  v_new bigint;
-  v_repaid bigint;
+  v_repaid bigint := 0;
+  v_rest bigint;
   v_blocks uuid[] := '{}';
   v_amounts bigint[] := '{}';
-  v_priority bigint := 0;
+  v_new uuid[] := '{}';
+  v_new_amounts bigint[] := '{}';
   part record;
   b billing_credit_block;
 BEGIN
@@ -41,44 +45,44 @@ BEGIN
   IF status <> 'refunded' THEN
     RETURN;
   END IF;
-  v_new := refunded;
   -- Walk the debit backwards, past what earlier refunds of it gave back, for `refunded` credits.
   FOR part IN
-    SELECT d.block, least(d.upto, v_left) - greatest(d.upto - d.amount, v_left - refunded) AS amount
+    SELECT d.n, d.block, least(d.upto, v_left) - greatest(d.upto - d.amount, v_left - refunded) AS amount
     FROM (SELECT u.block, -u.amount AS amount, u.n, sum(-u.amount) OVER (ORDER BY u.n) AS upto
           FROM unnest(e.block_ids, e.block_amounts) WITH ORDINALITY AS u(block, amount, n)) d
     WHERE d.upto > v_left - refunded AND d.upto - d.amount < v_left
     ORDER BY d.n DESC
   LOOP
     SELECT * INTO b FROM billing_credit_block WHERE id = part.block;
-    v_priority := greatest(v_priority, coalesce(b.priority, 0));
     IF b.id IS NOT NULL AND (b.expires_at IS NULL OR b.expires_at > v_now) THEN
       UPDATE billing_credit_block SET remaining_mc = remaining_mc + part.amount, state = 'live' WHERE id = b.id;
       a.next_change_at := least(a.next_change_at, b.expires_at);
       v_blocks := v_blocks || b.id;
       v_amounts := v_amounts || part.amount;
-      v_new := v_new - part.amount;
+      CONTINUE;
+    END IF;
+    v_rest := CASE WHEN b.metric_keys IS NULL THEN greatest(part.amount - a.overdraft_mc, 0) ELSE part.amount END;
+    v_repaid := v_repaid + part.amount - v_rest;
+    a.overdraft_mc := a.overdraft_mc - (part.amount - v_rest);
+    IF v_rest > 0 THEN
+      b := billing_block_insert(a, p_new_blocks[part.n], v_rest, coalesce(b.priority, 0), NULL,
+        v_now + (b.expires_at - b.effective_at), b.metric_keys, 'refund', NULL, NULL, NULL, v_now, v_cause);
+      UPDATE billing_credit_block SET remaining_mc = v_rest, state = 'live' WHERE id = b.id;
+      a.next_change_at := least(a.next_change_at, b.expires_at);
+      v_new := v_new || b.id;
+      v_new_amounts := v_new_amounts || v_rest;
     END IF;
   END LOOP;
-  v_repaid := least(v_new, a.overdraft_mc);
   IF v_repaid > 0 THEN
-    a.overdraft_mc := a.overdraft_mc - v_repaid;
     v_blocks := v_blocks || NULL::uuid;
     v_amounts := v_amounts || v_repaid;
-    v_new := v_new - v_repaid;
   END IF;
-  IF v_new > 0 THEN
-    b := billing_block_insert(a, p_new_block, v_new, v_priority, NULL, NULL, NULL, 'refund', NULL, NULL, NULL, v_now,
-      v_cause);
-    UPDATE billing_credit_block SET remaining_mc = v_new, state = 'live' WHERE id = b.id;
-    v_blocks := v_blocks || b.id;
-    v_amounts := v_amounts || v_new;
-    block_id := b.id;
-  END IF;
+  block_id := v_new[1];
   a.balance_mc := a.balance_mc + refunded;
   a.sequence := a.sequence + 1;
   a.last_entry_at := v_now;
   entry_id := purser_uuid7();
-  PERFORM billing_entry_append(a, entry_id, 'refund', refunded, v_blocks, v_amounts, v_cause, p_entry);
+  PERFORM billing_entry_append(a, entry_id, 'refund', refunded, v_blocks || v_new, v_amounts || v_new_amounts, v_cause,
+    p_entry);
   PERFORM billing_account_store(a, v_now);
 END $$;

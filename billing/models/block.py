@@ -101,9 +101,10 @@ class CreditBlock(models.Model):
                 name="one_block_per_idempotency_key",
             ),
             # A block that starts later makes its entry then; a second of the same cause could not, and would wedge.
+            # Those that never start later may be several: what rolls over, and a refund out of several dead blocks.
             models.UniqueConstraint(
                 fields=("account", "cause_id"),
-                condition=~Q(source="rollover"),
+                condition=~Q(source__in=("rollover", "refund")),
                 name="one_cause_makes_one_block",
             ),
         )

@@ -123,7 +123,8 @@ def credits_adjust(
     idempotency_key: str | None = None,
     now: datetime,
 ) -> Movement:
-    """Correct a balance by `delta_mc` ≠ 0: up repays overdraft and leaves a block, down drains in burn order.
+    """Correct a balance by `delta_mc` ≠ 0: up repays overdraft and leaves what is left as a block, down drains in burn
+    order.
 
     Raises InsufficientCredits (policy `block` and less available), BalanceTooLarge.
     """
@@ -140,7 +141,7 @@ def credits_adjust(
             metadata=metadata,
             **_because(caller, cause, reason),
         )
-        movement = _movement(customer, delta_mc, answer.entry_id, _block(block_id if delta_mc > 0 else None))
+        movement = _movement(customer, delta_mc, answer.entry_id, _block(block_id))
         credit_adjusted(
             caller=caller,
             account=movement.account,
@@ -165,10 +166,11 @@ def credits_refund(
 ) -> Movement:
     """Give back `amount_mc` of a debit (None: all that is left of it) into the blocks it came from.
 
-    What cannot go back there, because the block is dead, becomes a new block. Raises LedgerEntryNotFound, NotADebit,
-    ExceedsDebit, NothingLeftToRefund.
+    What cannot go back there, because the block is dead, becomes a new one on its terms (the movement has the first of
+    these). Raises LedgerEntryNotFound, NotADebit, ExceedsDebit, NothingLeftToRefund.
     """
-    if not LedgerEntry.objects.filter(id=entry_id, account_id=customer.id).exists():
+    debit = LedgerEntry.objects.filter(id=entry_id, account_id=customer.id).first()
+    if debit is None:
         raise LedgerEntryNotFound
     cause = Cause(source_type="refund", source_id=uuid7(), idempotency_key=idempotency_key)
     with transaction.atomic():
@@ -179,7 +181,7 @@ def credits_refund(
             now=now,
             entry=entry_id,
             amount=amount_mc,
-            new_block=uuid7(),
+            new_blocks=[uuid7() for _ in debit.block_ids],
             metadata=metadata,
             **_because(caller, cause, reason),
         )
@@ -301,7 +303,7 @@ def _movement(
 
 
 def _block(block_id: UUID | None) -> CreditBlock | None:
-    return CreditBlock.objects.get(id=block_id) if block_id else None
+    return CreditBlock.objects.filter(id=block_id).first() if block_id else None
 
 
 def _because(caller: Caller, cause: Cause, reason: str) -> dict[str, Any]:

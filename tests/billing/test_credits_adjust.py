@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from billing.services.verification import ledger_verify
+from customers.kernel.database import environment_scope
 from tests.conftest import Api, Character
-from tests.making import balance, give, history
+from tests.making import balance, give, history, make_metric, use
 
 URL = "/v1/customer-by-external-id/user_1/credits/adjust"
 
@@ -86,3 +88,20 @@ def test_the_key_works_for_ever(api: Api, acme: Character, superuser_sql: Any) -
     # then
     assert (again["duplicate"], again["ledger_entry_id"]) == (True, first["ledger_entry_id"])
     assert balance(api)["balance"] == 900
+
+
+def test_what_only_repays_overdraft_leaves_no_block(api: Api, acme: Character) -> None:
+    # given 2,000 overdrawn
+    make_metric(api)
+    api.post("/v1/customers", {"external_id": "user_1", "overage_policy": "allow"})
+    use(api, 2)
+    # when
+    answer = api.post(URL, {"delta": 2000}, idempotency_key="up")
+    again = api.post(URL, {"delta": 2000}, idempotency_key="up")
+    # then
+    assert (answer.status, answer["block"], answer["balance"]) == (201, None, 0)
+    assert (again["ledger_entry_id"], again["block"]) == (answer["ledger_entry_id"], None)
+    assert history(api)[0]["allocations"] == [{"block_id": None, "amount": 2000}]
+    assert balance(api, query="?include=all")["blocks"] == []
+    with environment_scope(acme.test.id):
+        assert ledger_verify(environment_id=acme.test.id).findings == []

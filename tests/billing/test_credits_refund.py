@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from billing.services.verification import ledger_verify
 from customers.kernel.database import environment_scope
-from customers.models import OutboxEvent
+from customers.kernel.instants import instant_text
+from customers.models import IdempotencyRecord, OutboxEvent
+from tests.clock import clock_set
 from tests.conftest import Answer, Api, Character
 from tests.making import balance, give, history, make_metric, use
 
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 URL = "/v1/customer-by-external-id/user_1/credits/refund"
 
 
@@ -113,3 +118,68 @@ def test_a_webhook_tells_of_it(api: Api, acme: Character, spent: str) -> None:
         told = OutboxEvent.objects.get(event="credit.refunded").payload
     assert (told["amount"], told["reason"], told["balance"]) == (10, "goodwill", 7010)
     assert told["ledger_entry_id"] == answer["ledger_entry_id"]
+
+
+def test_a_dead_block_gives_its_terms_and_its_life_to_what_comes_back(api: Api, acme: Character) -> None:
+    # given: 3,000 for a day and for one metric, 1,000 for an hour, 2,000 for ever; all burned by 11:00
+    make_metric(api)
+    clock_set(acme.test, NOON - timedelta(hours=2))
+    day, hour = instant_text(NOON + timedelta(hours=22)), instant_text(NOON - timedelta(hours=1))
+    give(api, 1000, priority=10, expires_at=hour)
+    give(api, 3000, priority=7, expires_at=day, metric_keys=["api_call"])
+    home = give(api, 2000)["block"]["id"]
+    event = use(api, 6)["event_id"]
+    # when two of the three are dead
+    clock_set(acme.test, NOON + timedelta(hours=24))
+    answer = refund(api, event_id=event, amount=5500)
+    # then: last burned first: 2,000 go home, 3,000 live for a day again, 500 for an hour
+    assert answer["block"]["original_amount"] == 3000
+    shown = balance(api, query="?include_blocks=true")["blocks"]
+    assert [
+        (block["remaining_amount"], block["priority"], block["metric_keys"], block["expires_at"])
+        for block in shown
+    ] == [
+        (500, 10, None, instant_text(NOON + timedelta(hours=25))),
+        (3000, 7, ["api_call"], instant_text(NOON + timedelta(hours=48))),
+        (2000, 0, None, None),
+    ]
+    assert shown[2]["id"] == home
+    assert [part["amount"] for part in history(api)[0]["allocations"]] == [2000, 3000, 500]
+    # and the key shows the same block again
+    with environment_scope(acme.test.id):
+        assert ledger_verify(environment_id=acme.test.id).findings == []
+    # and they die in their turn
+    clock_set(acme.test, NOON + timedelta(hours=25))
+    assert balance(api)["balance"] == 5000
+
+
+def test_a_refund_sent_again_shows_the_block_it_made(api: Api, acme: Character) -> None:
+    make_metric(api)
+    clock_set(acme.test, NOON)
+    give(api, 1000, expires_at=instant_text(NOON + timedelta(hours=1)))
+    give(api, 1000, priority=1, expires_at=instant_text(NOON + timedelta(hours=1)))
+    event = use(api, 2)["event_id"]
+    clock_set(acme.test, NOON + timedelta(hours=1))
+    first = refund(api, event_id=event, key="again")
+    # when the answer itself is no longer kept
+    with environment_scope(acme.test.id):
+        IdempotencyRecord.objects.filter(key="again").update(status=None, body=None)
+    again = refund(api, event_id=event, key="again")
+    assert first["block"]["priority"] == 0
+    assert (again["block"]["id"], again["duplicate"]) == (first["block"]["id"], True)
+
+
+def test_credits_for_one_metric_do_not_repay_overdraft_by_coming_back(api: Api, acme: Character) -> None:
+    # given: 1,000 for one metric are burned and dead, and 2,000 overdrawn
+    make_metric(api)
+    clock_set(acme.test, NOON)
+    api.post("/v1/customers", {"external_id": "user_1", "overage_policy": "allow"})
+    give(api, 1000, expires_at=instant_text(NOON + timedelta(hours=1)), metric_keys=["api_call"])
+    event = use(api, 1)["event_id"]
+    use(api, 2)
+    clock_set(acme.test, NOON + timedelta(hours=1))
+    # when
+    answer = refund(api, event_id=event)
+    # then
+    assert (answer["block"]["original_amount"], answer["block"]["metric_keys"]) == (1000, ["api_call"])
+    assert answer["balance"] == -1000

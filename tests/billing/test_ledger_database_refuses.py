@@ -271,7 +271,7 @@ def test_a_strangers_hold_and_debit_are_not_found(lively: Lively, rivals: Lively
         "billing_credits_refund_v1",
         entry=rivals.spender.entry_id(3),
         amount=None,
-        new_block=uuid7(),
+        new_blocks=[uuid7()],
         **lively.spender._because(uuid7(), "refund"),
         metadata=None,
         now=END,

@@ -62,7 +62,7 @@ def test_a_refusal_that_books_an_expiry_first_rings_once_too(account: KernelAcco
         ("grant", {"block": uuid7(), "credits": 5, "kind": "rollover"}),
         ("rollover", {"block": uuid7(), "new_block": uuid7(), "credits": 5, "priority": 0, "ends": None}),
         ("adjust", {"cause": uuid7(), "delta": 0}),
-        ("refund", {"entry": 1, "amount": -5, "cause": uuid7(), "new_block": uuid7()}),
+        ("refund", {"entry": 1, "amount": -5, "cause": uuid7(), "new_blocks": [uuid7()]}),
         ("hold", {"hold": uuid7(), "amount": -5, "metric": None, "ends": START + HOUR}),
         (
             "convert",
@@ -121,3 +121,38 @@ def test_an_account_can_be_filled_and_overdrawn_to_the_last_millicredit(account:
     assert account.debit(cause=uuid7(), amount=2 * BALANCE_MAX, metric=None, now=START) == "debited"
     assert account.debit(cause=uuid7(), amount=1, metric=None, now=START) == "insufficient"
     assert account.account().balance_mc == -BALANCE_MAX
+
+
+def overages(account: KernelAccount) -> list[tuple[int, int]]:
+    rows = account.connection.execute(
+        "SELECT payload FROM customers_outbox_event WHERE customer_id = %s AND event = 'credit.overage' ORDER BY id",
+        (account.customer,),
+    ).fetchall()
+    return [(row.payload["amount"], row.payload["overdraft"]) for row in rows]
+
+
+def test_an_overage_is_told_once_until_it_is_repaid(account: KernelAccount) -> None:
+    account.policy_set("notify", None)
+    account.grant(block=uuid7(), credits=100, now=START)
+    for amount in (90, 30, 40):
+        account.debit(cause=uuid7(), amount=amount, metric=None, now=START)
+    assert overages(account) == [(20, 20)]
+    # when it was repaid in part, it is still the same overdraft
+    account.adjust(cause=uuid7(), delta=50, now=START)
+    account.debit(cause=uuid7(), amount=5, metric=None, now=START)
+    assert overages(account) == [(20, 20)]
+    # when it was repaid whole, the next is another
+    account.adjust(cause=uuid7(), delta=25, now=START)
+    account.debit(cause=uuid7(), amount=21, metric=None, now=START)
+    assert overages(account) == [(20, 20), (11, 11)]
+
+
+def test_a_conversion_that_overdraws_tells_of_it_too(account: KernelAccount) -> None:
+    account.policy_set("notify", None)
+    images = frozenset({"images"})
+    account.convert(price=30, block=uuid7(), credits=50, priority=0, ends=None, metrics=images, now=START)
+    assert overages(account) == [(30, 30)]
+    # and what it repays itself is none
+    account.adjust(cause=uuid7(), delta=30, now=START)
+    account.convert(price=30, block=uuid7(), credits=50, priority=0, ends=None, metrics=None, now=START)
+    assert overages(account) == [(30, 30)]

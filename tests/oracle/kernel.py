@@ -210,12 +210,14 @@ class KernelAccount:
             now=now,
         ).status
 
-    def refund(self, *, entry: int, amount: int | None, cause: UUID, new_block: UUID, now: datetime) -> str:
+    def refund(
+        self, *, entry: int, amount: int | None, cause: UUID, new_blocks: list[UUID], now: datetime
+    ) -> str:
         return self.call(
             "billing_credits_refund_v1",
             entry=self.entry_id(entry),
             amount=amount,
-            new_block=new_block,
+            new_blocks=new_blocks,
             **self._because(cause, "refund"),
             metadata=None,
             now=now,

@@ -66,7 +66,7 @@ def lively_environment(connection: Connection) -> Lively:
     spender.grant(block=dead_block, credits=200, priority=10, ends=START + 3 * HOUR, now=START)
     spender.grant(block=uuid7(), credits=30, metrics=frozenset({"images"}), now=START + HOUR)
     spender.debit(cause=uuid7(), amount=150, metric="tokens", now=START + 2 * HOUR)
-    spender.refund(entry=3, amount=20, cause=uuid7(), new_block=uuid7(), now=START + 2 * HOUR)
+    spender.refund(entry=3, amount=20, cause=uuid7(), new_blocks=[uuid7()], now=START + 2 * HOUR)
     spender.hold(
         hold=committed_hold, amount=100, metric="tokens", ends=START + 5 * HOUR, now=START + 4 * HOUR
     )

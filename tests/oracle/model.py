@@ -5,8 +5,9 @@ asked for, where the kernel maintains it. Where the specification is silent, the
 
  - at one instant holds end first, then blocks die, then blocks start;
  - credits for certain metrics do not repay overdraft, and no price of a conversion is paid from them;
- - a refund gives back last what burned first; what cannot go home repays overdraft, then becomes a block without end,
-   at the highest priority among what was given back;
+ - a refund gives back last what burned first; what cannot go home repays overdraft if any metric may burn it, and then
+   becomes a block on the dead one's terms, alive as long as that had been; what was overdraft, one without end;
+ - an adjustment that only repays overdraft leaves no block;
  - a hold's missing part (NULL) is asked of nobody at commit: the policy was asked when it was made;
  - while other work is due first (`catch_up`), time passes only to just before it, and nothing moves or is shown.
 """
@@ -240,13 +241,20 @@ class Account:
         return "debited"
 
     def adjust(self, *, cause: UUID, delta: int, now: datetime) -> str:
+        if 0 < delta <= self.at(now).overdraft and not self.waits(now):
+            self.settle(now)
+            self.lifetime_earned += delta
+            self._book("adjust", cause, [(None, delta)], now)
+            return "adjusted"
         if delta > 0:
             done = self.grant(block=cause, kind="adjust", credits=delta, now=now)
         else:
             done = self.debit(cause=cause, amount=-delta, metric=ANY, kind="adjust", now=now)
         return "adjusted" if done in {"granted", "debited"} else done
 
-    def refund(self, *, entry: int, amount: int | None, cause: UUID, new_block: UUID, now: datetime) -> str:
+    def refund(
+        self, *, entry: int, amount: int | None, cause: UUID, new_blocks: list[UUID], now: datetime
+    ) -> str:
         self.settle(now)
         now = self._now(now)
         debit = self.entries[entry]
@@ -258,31 +266,40 @@ class Account:
         wanted = left if amount is None else amount
         if not left or wanted > left:
             return "exceeds-debit" if left else "nothing-left"
+        spare = dict(zip((home for home, _ in debit.parts), new_blocks, strict=False))
         given = _take_back(debit.refundable, wanted)
-        self._book("refund", cause, self._homes(given, new_block, now), now)
+        self._book("refund", cause, self._homes(given, spare, now), now)
         return "refunded"
 
-    def _homes(self, given: list[Part], new_block: UUID, now: datetime) -> list[Part]:
-        """Where refunded parts go: home, or else against overdraft, or else into a new block."""
+    def _homes(self, given: list[Part], spare: dict[UUID | None, UUID], now: datetime) -> list[Part]:
+        """Where refunded parts go: home, or else against overdraft, or else into new blocks."""
         homes = [(home, part) for home, part in given if home and not self.blocks[home].is_dead(now)]
-        homeless = sum(part for _, part in given) - sum(part for _, part in homes)
-        repaid = min(homeless, self.overdraft)
-        parts: list[Part] = [*homes, *([(None, repaid)] if repaid else [])]
-        if homeless > repaid:
-            priority = max((self.blocks[home].priority for home, _ in given if home), default=0)
-            self.blocks[new_block] = Block(
-                id=new_block,
-                original=homeless - repaid,
-                priority=priority,
-                starts=now,
-                ends=None,
-                metrics=None,
-                paid=False,
-                made=now,
-                started=True,
-            )
-            parts.append((new_block, homeless - repaid))
-        return parts
+        owed, made = self.overdraft, []
+        for home, part in given:
+            dead = self.blocks[home] if home else None
+            if dead and not dead.is_dead(now):
+                continue
+            repaid = 0 if dead and dead.metrics else min(part, owed)
+            owed -= repaid
+            if part > repaid:
+                made.append((self._successor(spare[home], dead, part - repaid, now), part - repaid))
+        repaid = self.overdraft - owed
+        return [*homes, *([(None, repaid)] if repaid else []), *made]
+
+    def _successor(self, block: UUID, dead: Block | None, credits: int, now: datetime) -> UUID:
+        lived = dead.ends - dead.starts if dead and dead.ends else None
+        self.blocks[block] = Block(
+            id=block,
+            original=credits,
+            priority=dead.priority if dead else 0,
+            starts=now,
+            ends=now + lived if lived else None,
+            metrics=dead.metrics if dead else None,
+            paid=False,
+            made=now,
+            started=True,
+        )
+        return block
 
     def convert(
         self,

@@ -228,14 +228,18 @@ class LedgerLives(RuleBasedStateMachine):
     @rule(which=choices, amount=st.none() | amounts)
     def refund(self, which: int, amount: int | None) -> None:
         who, entry = self.debits()[-1 - which % len(self.debits())]
-        self.both(who, "refund", entry=entry, amount=amount, cause=uuid7(), new_block=uuid7())
+        self._refund(who, entry, amount)
 
     @precondition(lambda self: any(model.entries for model in getattr(self, "models", ())))
     @rule(which=choices)
     def refund_whatever_it_is(self, which: int) -> None:
         who = next(index for index, model in enumerate(self.models) if model.entries)
         entry = which % len(self.models[who].entries)
-        self.both(who, "refund", entry=entry, amount=None, cause=uuid7(), new_block=uuid7())
+        self._refund(who, entry, None)
+
+    def _refund(self, who: int, entry: int, amount: int | None) -> None:
+        spare = [uuid7() for _ in self.models[who].entries[entry].parts]
+        self.both(who, "refund", entry=entry, amount=amount, cause=uuid7(), new_blocks=spare)
 
     @rule(
         who=customers, price=amounts, credits=amounts, priority=priorities, lives=maybe_later, metrics=scopes

@@ -54,5 +54,6 @@ BEGIN
   entry_id := purser_uuid7();
   PERFORM billing_entry_append(a, entry_id, 'convert', p_credits - p_price, v_blocks || p_block,
     v_amounts || (p_credits - v_repaid), v_cause);
+  PERFORM billing_overage_tell(a, v_plan.missing - v_repaid, v_policy, v_now);
   PERFORM billing_account_store(a, v_now);
 END $$;
