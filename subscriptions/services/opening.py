@@ -18,6 +18,7 @@ from subscriptions.services.grants import first_grants_fire
 from subscriptions.services.periods import period_open
 from subscriptions.services.standing import standing_clear, standing_push
 from subscriptions.services.timeline import subscription_note
+from subscriptions.services.variant_versions import variant_current_hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +60,11 @@ def subscription_open(
 
 def fallback_open(*, caller: Caller, ended: Subscription, now: datetime) -> Subscription | None:
     """The subscription that takes the place of one that just expired or was canceled, if its variant names one."""
-    variant = ended.variant.fallback_variant
+    named = ended.variant.fallback_variant
     is_followed = ended.status in (SubscriptionState.EXPIRED, SubscriptionState.CANCELED)
-    if variant is None or not is_followed or has_live(ended.customer):
+    if named is None or not is_followed or has_live(ended.customer):
         return None
+    variant = variant_current_hold(named)
     terms = Terms(started_at=now, follows=ended)
     return subscription_open(caller=caller, customer=ended.customer, variant=variant, terms=terms, now=now)[0]
 

@@ -25,6 +25,7 @@ from subscriptions.errors import (
 from subscriptions.models import PlanVariant, Subscription
 from subscriptions.services.locking import Outcome, customer_locked, subscription_locked
 from subscriptions.services.opening import Terms, has_live, subscription_open
+from subscriptions.services.variant_versions import variant_hold
 
 #: Years that a start may lie back.
 _YEARS_BACK: Final = 100
@@ -120,7 +121,11 @@ def subscription_get(*, environment_id: UUID, subscription_id: UUID) -> Subscrip
 
 
 def variant_for_sale(*, environment_id: UUID, variant_id: UUID) -> PlanVariant:
-    """A variant that takes subscriptions. Raises PlanVariantNotFound, PlanVariantArchived."""
+    """A variant that takes subscriptions, held as it is until the transaction ends.
+
+    Raises PlanVariantNotFound, PlanVariantArchived.
+    """
+    variant_hold(variant_id)
     variants = PlanVariant.objects.select_related("plan", "fallback_variant__plan")
     variant = variants.filter(environment_id=environment_id, id=variant_id).first()
     if variant is None:

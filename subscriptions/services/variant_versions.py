@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from customers.kernel.caller import Caller
+from customers.kernel.database import call_one
 from customers.kernel.ids import uuid7
 from customers.services.audit import audit_record
 from metering.services.rules import rules_copy
@@ -77,6 +78,18 @@ def variant_locked(*, environment_id: UUID, plan_id: UUID, variant_id: UUID) -> 
     if variant is None:
         raise PlanVariantNotFound
     return variant
+
+
+def variant_hold(variant_id: UUID) -> None:
+    """Nobody changes it until the transaction ends; many may hold it at once. Before its terms are read."""
+    call_one("SELECT 1 FROM subscriptions_plan_variant WHERE id = $1 FOR KEY SHARE", [variant_id])
+
+
+def variant_current_hold(variant: PlanVariant) -> PlanVariant:
+    """The newest version of the variant, held."""
+    variant_hold(variant.id)
+    held = PlanVariant.objects.select_related("plan").get(id=variant.id)
+    return held if held.superseded_at is None else variant_current_hold(variant_current(held))
 
 
 def variant_writable(*, caller: Caller, variant: PlanVariant, now: datetime) -> Writable:
