@@ -584,7 +584,7 @@ class Migration(migrations.Migration):
             model_name="subscription",
             index=models.Index(
                 condition=models.Q(("failed_at__isnull", True), ("next_due_at__isnull", False)),
-                fields=["next_due_at"],
+                fields=["next_due_at", "id"],
                 name="subscriptions_with_work_due",
             ),
         ),

@@ -103,7 +103,7 @@ class Subscription(models.Model):
         )
         indexes = (
             models.Index(
-                fields=("next_due_at",),
+                fields=("next_due_at", "id"),
                 name="subscriptions_with_work_due",
                 condition=Q(next_due_at__isnull=False, failed_at__isnull=True),
             ),

@@ -6,9 +6,10 @@ docs/decisions/subscriptions.md says how; `_DEEDS` is the list of what there is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from billing.services.accounts import account_lock, account_settle
 from customers.errors import DomainError
 from customers.kernel.caller import Caller
-from customers.kernel.database import call_all, environment_scope
+from customers.kernel.database import call_table, connection_tidy, environment_scope
 from customers.kernel.instants import instant_text
 from subscriptions.engine.due import due_kinds
 from subscriptions.engine.transitions import transition
@@ -44,12 +45,15 @@ from subscriptions.services.timeline import planned, schedule_caller, subscripti
 
 _log = logging.getLogger("purser.subscriptions")
 
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+_FIRST_ID: Final = UUID(int=0)
 #: The smallest step of time: what happens "just before" an instant.
 _JUST_BEFORE: Final = timedelta(microseconds=1)
 #: Instants done in one transaction: a year of hourly cycles is many, and its memory stays small.
 _STEPS_OF_A_TRANSACTION: Final = 50
+#: Turns of one instant: more than it has, so that time stands still because of a fault.
+_STEPS_OF_AN_INSTANT: Final = 20
 _SUBSCRIPTIONS_OF_A_BATCH: Final = 100
-_BATCHES_OF_A_RUN: Final = 200
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,20 +95,45 @@ def subscription_catch_up(*, environment_id: UUID, customer_id: UUID, now: datet
             pass
 
 
-def subscriptions_advance(*, now: datetime, batches: int = _BATCHES_OF_A_RUN) -> int:
-    """Do what is due in all environments without a clock of their own; returns how many were worked on."""
-    done = 0
-    for _ in range(batches):
-        due = call_all(
-            "SELECT environment_id, customer_id FROM subscriptions_due_v1($1, $2)",
-            [now, _SUBSCRIPTIONS_OF_A_BATCH],
-        )
-        for environment_id, customer_id in due:
-            subscription_catch_up(environment_id=environment_id, customer_id=customer_id, now=now)
-        done += len(due)
-        if len(due) < _SUBSCRIPTIONS_OF_A_BATCH:
-            break
+def subscriptions_advance(*, now: datetime) -> int:
+    """Do what is due in all environments without a clock of their own; returns how many visits did something.
+
+    One visit does at most a transaction's instants, so that one with a year to make up for holds up nobody.
+    """
+    done, is_more = 0, True
+    while is_more:
+        visits = Counter(_visit(due, now) for due in _all_due(now))
+        done += visits[True] + visits[False]
+        is_more = visits[True] > 0
     return done
+
+
+def _all_due(now: datetime) -> Iterator[Any]:
+    """Each once, the longest due first; read page by page, while those before are worked on."""
+    after_at, after_id = _EARLIEST, _FIRST_ID
+    while True:
+        page = call_table(
+            "subscriptions_due_v1",
+            now=now,
+            after_at=after_at,
+            after_id=after_id,
+            most=_SUBSCRIPTIONS_OF_A_BATCH,
+        )
+        yield from page
+        if len(page) < _SUBSCRIPTIONS_OF_A_BATCH:
+            return
+        after_at, after_id = page[-1].due_at, page[-1].subscription_id
+
+
+def _visit(due: Any, now: datetime) -> bool | None:
+    """Whether more is due on it; None: it could not even be parked, and the next run tries again."""
+    try:
+        with environment_scope(due.environment_id):
+            return _catch_up_some(due.environment_id, due.customer_id, now)
+    except Exception:
+        _log.exception("subscription not advanced", extra={"subscription_id": str(due.subscription_id)})
+        connection_tidy()
+        return None
 
 
 def _catch_up_some(environment_id: UUID, customer_id: UUID, now: datetime) -> bool:
@@ -162,10 +191,15 @@ def _due(customer_id: UUID, now: datetime) -> Subscription | None:
 
 
 def _steps(subscription: Subscription, now: datetime) -> bool:
+    instants: Counter[datetime] = Counter()
     for _ in range(_STEPS_OF_A_TRANSACTION):
-        if subscription.next_due_at is None or subscription.next_due_at > now:
-            return subscription.next_due_at is None
-        _step(subscription, subscription.next_due_at)
+        due_at = subscription.next_due_at
+        if due_at is None or due_at > now:
+            return due_at is None
+        instants[due_at] += 1
+        if instants[due_at] > _STEPS_OF_AN_INSTANT:
+            raise RuntimeError(f"What is due at {instant_text(due_at)} does not come to an end.")
+        _step(subscription, due_at)
     return True
 
 
@@ -196,7 +230,9 @@ def _roll_over(work: Work, kinds: Sequence[str]) -> None:
     """Before anything expires. Into a period that does not come, or of another variant, nothing rolls over."""
     subscription = work.subscription
     period = None
-    if "advance" in kinds and subscription.pending_variant_id is None:
+    if "advance" in kinds:
+        if subscription.pending_variant_id is not None:
+            return
         period = Interval(work.at, period_end(subscription, steps=subscription.anchor_steps + 1))
     if period is None and "grants" not in kinds:
         return
