@@ -7,6 +7,7 @@ from django.apps import AppConfig
 from billing.selectors.ledger_checks import check_register
 from billing.selectors.sources import explainer_register
 from billing.services.catch_up import catch_up_register
+from customers.services.due_work import due_work_register, latest_fact_register
 from metering.services.variant_registry import variants_register
 from subscriptions.selectors.ledger_checks import CHECKS
 
@@ -23,3 +24,8 @@ class SubscriptionsConfig(AppConfig):
         check_register(*CHECKS)
         sources = import_module("subscriptions.selectors.ledger_sources")
         explainer_register("grant_run", sources.grant_run_explained)
+        due = import_module("subscriptions.services.due_source")
+        due_work_register(
+            name="subscriptions", next_due=due.subscriptions_next_due, run=due.subscriptions_run
+        )
+        latest_fact_register(due.subscriptions_latest_fact)
