@@ -42,6 +42,8 @@ _OPERATE: Final = (
     "customers.change_webhookendpoint",
     "customers.add_apikey",
     "customers.change_apikey",
+    # To move its test clock, which live ones do not have.
+    "customers.change_environment",
     "metering.add_billablemetric",
     "metering.change_billablemetric",
     "metering.add_meteringrule",

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 
 
 def _static(path: str) -> Callable[[HttpRequest], str]:
@@ -38,6 +38,22 @@ def environment_title(request: HttpRequest) -> str:
 
 def may(permission: str) -> Callable[[HttpRequest], bool]:
     return lambda request: request.user.has_perm(permission)
+
+
+def may_look_at_clock(request: HttpRequest) -> bool:
+    environment = getattr(request, "environment", None)
+    return (
+        environment is not None
+        and environment.kind == "test"
+        and request.user.has_perm("customers.view_environment")
+    )
+
+
+def is_among_environments(request: HttpRequest) -> bool:
+    """The test clock stands below them, and has an entry of its own."""
+    return request.path.startswith(reverse("admin:customers_environment_changelist")) and (
+        not request.path.startswith(reverse("admin:customers_test_clock"))
+    )
 
 
 def _item(title: str, icon: str, model: str, permission: str) -> dict[str, Any]:
@@ -133,7 +149,16 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("API keys", "key", "customers_apikey", "customers.view_apikey"),
                     _item("Tenants", "apartment", "customers_tenant", "customers.view_tenant"),
-                    _item("Environments", "lan", "customers_environment", "customers.view_environment"),
+                    {
+                        **_item("Environments", "lan", "customers_environment", "customers.view_environment"),
+                        "active": is_among_environments,
+                    },
+                    {
+                        "title": "Test clock",
+                        "icon": "schedule",
+                        "link": reverse_lazy("admin:customers_test_clock"),
+                        "permission": may_look_at_clock,
+                    },
                     _item("People", "badge", "customers_user", "customers.view_user"),
                     _item("Roles", "shield_person", "auth_group", "auth.view_group"),
                 ],

@@ -26,7 +26,7 @@ from customers.admin.requests import environment_of, of_admin, wants_fragment
 from customers.errors import DomainError, IdempotencyKeyReused
 from customers.kernel.clock import system_now
 from customers.kernel.json import json_bytes
-from customers.services.idempotency import answer_keep, key_claim
+from customers.services.idempotency import Claim, answer_keep, key_claim
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{20,64}")
 _PREVIEW: Final = "preview"
@@ -63,8 +63,8 @@ Deed = Callable[[dict[str, Any], str], Outcome]
 class Dialog:
     """One thing a person can do here, and the form it needs.
 
-    `family` keeps the tokens of different deeds apart. `needs_environment` is false only for what stands above all
-    environments.
+    `family` keeps the tokens of different deeds apart. `is_stepwise`: the deed commits as it goes and, done again, goes
+    on where it was interrupted, so it stands in no transaction, and its token is claimed when it is done.
     """
 
     title: str
@@ -77,6 +77,7 @@ class Dialog:
     intro: str = ""
     is_danger: bool = False
     has_preview: bool = False
+    is_stepwise: bool = False
     initial: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -101,8 +102,9 @@ def _done_response(
     token = request.POST.get("token", "")
     if not form.is_valid() or _TOKEN.fullmatch(token) is None:
         return _form_response(request, dialog, form, context, token=token, status=422)
+    once = _once_stepwise if dialog.is_stepwise else _once
     try:
-        outcome = _once(request, dialog, form.cleaned_data, token)
+        outcome = once(request, dialog, form.cleaned_data, token)
     except IdempotencyKeyReused:
         form.add_error(
             None, "This form was sent before, with other values. Open it anew to do something else."
@@ -127,19 +129,39 @@ def _once(request: HttpRequest, dialog: Dialog, data: dict[str, Any], token: str
     with transaction.atomic():
         if environment is None:
             return dialog.deed(data, key)
-        claim = key_claim(
-            environment_id=environment.id,
-            family=f"admin.{dialog.family}",
-            key=key,
-            fingerprint=_fingerprint(request, data),
-            now=system_now(),
-        )
+        claim = _claim(request, dialog, environment.id, data, key)
         if not claim.claimed:
             return None
         with transaction.atomic():
             outcome = dialog.deed(data, key)
         answer_keep(record_id=claim.record_id, status=200, body=b"", effect_id=outcome.effect_id)
     return outcome
+
+
+def _once_stepwise(request: HttpRequest, dialog: Dialog, data: dict[str, Any], token: str) -> Outcome | None:
+    environment_id, key = of_admin(request).caller.environment_id, f"admin-{token}"
+    with transaction.atomic():
+        is_new = _claim(request, dialog, environment_id, data, key).claimed
+        transaction.set_rollback(is_new)
+    if not is_new:
+        return None
+    outcome = dialog.deed(data, key)
+    with transaction.atomic():
+        claim = _claim(request, dialog, environment_id, data, key)
+        answer_keep(record_id=claim.record_id, status=200, body=b"", effect_id=outcome.effect_id)
+    return outcome
+
+
+def _claim(
+    request: HttpRequest, dialog: Dialog, environment_id: UUID, data: Mapping[str, Any], key: str
+) -> Claim:
+    return key_claim(
+        environment_id=environment_id,
+        family=f"admin.{dialog.family}",
+        key=key,
+        fingerprint=_fingerprint(request, data),
+        now=system_now(),
+    )
 
 
 def _fingerprint(request: HttpRequest, data: Mapping[str, Any]) -> bytes:

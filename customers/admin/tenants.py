@@ -10,9 +10,11 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
+from customers.admin import test_clock
 from customers.admin.dialogs import Dialog, Outcome, dialog_response
 from customers.admin.display import badge, copyable, instant_shown
 from customers.admin.records import Fact, Page, RecordAdmin, Section, list_url, record_url
@@ -110,6 +112,9 @@ class EnvironmentAdmin(RecordAdmin):
     list_display_links = ("name_shown",)
     list_select_related = ("tenant",)
     ordering = ("tenant__name", "kind")
+
+    def further_urls(self) -> list[URLPattern]:
+        return test_clock.urls(self.admin_site.admin_view)
 
     @admin.display(description="Tenant")
     def name_shown(self, environment: Environment) -> str:

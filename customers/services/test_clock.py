@@ -157,7 +157,7 @@ class _Journey:
             frozen_time=_running(self.environment_id),
             advanced_from=self.since,
             instants=self.instants,
-            done=dict(self.done),
+            done=dict(+self.done),
             next_due_at=min(moments, default=None),
         )
 
