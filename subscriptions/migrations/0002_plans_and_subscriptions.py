@@ -590,6 +590,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="subscription",
+            index=models.Index(
+                condition=models.Q(("failed_at__isnull", True), ("next_due_at__isnull", False)),
+                fields=["environment", "next_due_at"],
+                name="subscriptions_by_what_is_next",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="subscription",
             index=models.Index(fields=["environment", "-id"], name="subscriptions_newest_first"),
         ),
         migrations.AddIndex(

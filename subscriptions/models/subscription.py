@@ -107,6 +107,11 @@ class Subscription(models.Model):
                 name="subscriptions_with_work_due",
                 condition=Q(next_due_at__isnull=False, failed_at__isnull=True),
             ),
+            models.Index(
+                fields=("environment", "next_due_at"),
+                name="subscriptions_by_what_is_next",
+                condition=Q(next_due_at__isnull=False, failed_at__isnull=True),
+            ),
             models.Index(fields=("environment", "-id"), name="subscriptions_newest_first"),
             models.Index(
                 fields=("environment", "failed_at"),
