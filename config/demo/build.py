@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from typing import Final
+from uuid import UUID
 
 from config.demo.catalogue import METRICS
 from config.demo.lives import DAYS, Life
 from config.demo.people import CUSTOMERS, DemoCustomer
+from config.demo.plans import plans_make
 from customers.kernel.caller import Caller
 from customers.kernel.database import environment_scope
 from customers.kernel.memory import forget_environment
@@ -53,11 +55,14 @@ def environment_fill(
     caller = Caller(environment_id=environment.id, actor="system:demo")
     ends_at = environment_now(environment)
     with environment_scope(environment.id):
-        _catalogue(caller, ends_at - timedelta(days=DAYS + 2), ends_at - timedelta(days=9))
+        begins_at = ends_at - timedelta(days=DAYS + 2)
+        _catalogue(caller, begins_at, ends_at - timedelta(days=9))
+        variants = plans_make(caller=caller, now=begins_at)
         # A catalogue not committed yet is not announced yet either.
         forget_environment(environment.id)
         return sum(
-            _round(caller, number, busyness, people, ends_at, progress) for number in _rounds_to_come(rounds)
+            _round(caller, variants, number, busyness, people, ends_at, progress)
+            for number in _rounds_to_come(rounds)
         )
 
 
@@ -81,6 +86,7 @@ def _rounds_to_come(rounds: int) -> range:
 
 def _round(
     caller: Caller,
+    variants: Mapping[str, UUID],
     number: int,
     busyness: float,
     people: tuple[DemoCustomer, ...],
@@ -98,6 +104,8 @@ def _round(
             policy=person.policy,
         )
         seed = Random(f"{person.slug}{suffix}")  # noqa: S311 - a demo, no secret
-        events += Life(caller=caller, person=busy, suffix=suffix, ends_at=ends_at, random=seed).live()
+        events += Life(
+            caller=caller, person=busy, suffix=suffix, ends_at=ends_at, random=seed, variants=variants
+        ).live()
         progress(f"{person.display_name or person.slug} {suffix}")
     return events

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Final
+from uuid import UUID
 
 from billing.errors import InsufficientCredits
+from billing.services.catch_up import catch_up_run
 from billing.services.credits import credits_adjust, credits_grant
 from config.demo.catalogue import METRICS, DemoMetric
 from config.demo.people import DemoCustomer
+from config.demo.plans import FREE, GROWTH, PLATFORM
 from customers.kernel.caller import Caller
 from customers.models import Customer
 from customers.services.customers import customer_create, customer_delete
 from metering.services.usage import UsageInput, usage_record
+from subscriptions.services.renewals import subscription_renew
+from subscriptions.services.subscriptions import subscription_create
 
 DAYS: Final = 30
 _MC: Final = 1000
+_Deed = Callable[[Customer, datetime], None]
 _PACKS: Final = ((250, 25_00), (1_000, 90_00), (5_000, 400_00))
 
 
@@ -31,6 +38,8 @@ class Life:
     suffix: str
     ends_at: datetime
     random: Random
+    #: What Northwind AI sells, by name.
+    variants: Mapping[str, UUID]
     events: int = 0
 
     def live(self) -> int:
@@ -38,14 +47,52 @@ class Life:
         begins_at = self.ends_at - timedelta(days=DAYS, minutes=self.random.randrange(600))
         customer = self._arrive(begins_at)
         self._first_grants(customer, begins_at)
-        campaign_at = self.ends_at - timedelta(days=3, hours=5)
+        planned = [*self._subscribe(customer, begins_at), *self._campaigns()]
+        planned.sort(key=lambda each: each[0], reverse=True)
         for at in self._instants(begins_at):
-            if campaign_at <= at and self.person.activity > 2:
-                self._campaign(customer, campaign_at)
-                campaign_at = self.ends_at + timedelta(days=1)
+            while planned and planned[-1][0] <= at:
+                moment, deed = planned.pop()
+                deed(customer, moment)
             self._use(customer, at)
+        catch_up_run(environment_id=self.caller.environment_id, customer_id=customer.id, now=self.ends_at)
         self._end(customer)
         return self.events
+
+    def _subscribe(self, customer: Customer, now: datetime) -> Iterator[tuple[datetime, _Deed]]:
+        """Who uses little has the free plan, who uses much a contract; most pay in advance, and renew in time."""
+        if self.person.activity < 1:
+            return
+        is_large = self.person.activity >= 6 and not self.person.fate
+        paying = PLATFORM if is_large else GROWTH
+        made = subscription_create(
+            caller=self.caller,
+            customer=customer,
+            variant_id=self.variants[paying if self.person.activity > 2 else FREE],
+            start_date=self._since(now),
+            contract_end=now + timedelta(days=DAYS + 20) if is_large else None,
+            external_subscription_id=f"deal-{customer.external_id}",
+            now=now,
+        ).subscription
+        if made.variant.is_prepaid and not self.person.fate:
+            yield made.current_period_end - timedelta(days=1), partial(self._renew, made.id)
+
+    def _since(self, now: datetime) -> datetime:
+        """Not everybody's month ends on one day; one ended days ago, and nobody paid."""
+        if self.person.fate == "overdue":
+            return self.ends_at - timedelta(days=DAYS + 4)
+        return now if self.person.fate else now - timedelta(days=self.random.randrange(25))
+
+    def _renew(self, subscription_id: UUID, customer: Customer, now: datetime) -> None:
+        subscription_renew(
+            caller=self.caller,
+            subscription_id=subscription_id,
+            external_payment_id=f"pi_{customer.external_id}_2",
+            now=now,
+        )
+
+    def _campaigns(self) -> Iterator[tuple[datetime, _Deed]]:
+        if self.person.activity > 2 and self.person.fate not in {"low", "spent", "overdrawn"}:
+            yield self.ends_at - timedelta(days=3, hours=5), self._campaign
 
     def _arrive(self, now: datetime) -> Customer:
         name = self.person.display_name
@@ -79,38 +126,21 @@ class Life:
             expires_at=now + timedelta(days=14),
             now=now,
         )
-        if self.person.activity > 2:
-            credits_grant(
-                caller=self.caller,
-                customer=customer,
-                credits_mc=400 * _MC,
-                source="plan_grant",
-                priority=10,
-                reason="Growth plan, monthly budget",
-                expires_at=now + timedelta(days=DAYS + 9),
-                now=now,
-            )
         if self.person.fate not in {"low", "spent", "overdrawn"}:
             self._top_up(customer, now + timedelta(minutes=20))
 
     def _campaign(self, customer: Customer, now: datetime) -> None:
-        """Two more blocks on other terms, so that burn order has something to decide."""
-        if self.person.fate in {"low", "spent", "overdrawn"}:
-            return
-        for source, priority, credits_given, days, reason in (
-            ("promotional", 20, 180, 12, "Autumn campaign"),
-            ("plan_grant", 10, 600, 27, "Growth plan, monthly budget"),
-        ):
-            credits_grant(
-                caller=self.caller,
-                customer=customer,
-                credits_mc=credits_given * _MC,
-                source=source,
-                priority=priority,
-                reason=reason,
-                expires_at=now + timedelta(days=days),
-                now=now,
-            )
+        """A block on other terms, so that burn order has something to decide."""
+        credits_grant(
+            caller=self.caller,
+            customer=customer,
+            credits_mc=180 * _MC,
+            source="promotional",
+            priority=20,
+            reason="Autumn campaign",
+            expires_at=now + timedelta(days=12),
+            now=now,
+        )
 
     def _top_up(self, customer: Customer, now: datetime) -> None:
         amount, price = self.random.choice(_PACKS[: 3 if self.person.activity > 4 else 2])

@@ -57,4 +57,5 @@ CUSTOMERS: Final = (
     DemoCustomer(display_name="Old Mill Bakery", slug="oldmill", activity=0.3, fate="deleted"),
     DemoCustomer(display_name=None, slug="usr_7f3a19", activity=0.9),
     DemoCustomer(display_name=None, slug="usr_c2e880", activity=0.5),
+    DemoCustomer(display_name="Marlow Freight", slug="marlow", activity=2.5, fate="overdue"),
 )

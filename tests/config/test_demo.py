@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from io import StringIO
 
 import pytest
@@ -12,6 +13,7 @@ from billing.models import CreditAccount, LedgerEntry
 from config.demo.build import TENANT
 from customers.kernel.database import environment_scope
 from customers.models import Customer, Environment, Tenant
+from subscriptions.models import Subscription, SubscriptionPeriod
 from tests.conftest import Api
 
 
@@ -54,6 +56,20 @@ def test_its_customers_are_worth_a_look(demo):
         assert LedgerEntry.objects.filter(kind="expire").exists()
         assert LedgerEntry.objects.filter(kind="adjust").exists()
         assert LedgerEntry.objects.filter(kind="debit").count() > 1_000
+
+
+def test_it_sells_plans_and_some_are_on_them(demo):
+    environment = Environment.objects.get(tenant__name=TENANT, kind="test")
+
+    with environment_scope(environment.id):
+        states = Counter(Subscription.objects.values_list("variant__plan__name", "status"))
+        assert states["Free", "active"] >= 5
+        assert states["Growth", "active"] >= 5
+        assert states["Growth", "overdue"] >= 1
+        assert states["Platform", "active"] >= 3
+        assert not Subscription.objects.filter(failed_at__isnull=False).exists()
+        assert SubscriptionPeriod.objects.filter(renewed_at__isnull=False).exists()
+        assert LedgerEntry.objects.filter(kind="rollover").exists()
 
 
 def test_the_quickstart_still_works_as_printed(demo):
