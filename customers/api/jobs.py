@@ -19,7 +19,7 @@ from customers.errors import JobNotFound
 from customers.kernel.clock import system_now
 from customers.kernel.ids import typeid_parse
 from customers.models import Job, JobResult, JobState
-from customers.services.jobs import job_cancel, job_resource
+from customers.services.jobs import job_cancel, job_pause, job_resource, job_resume
 
 
 class ProgressShow(serializers.Serializer[Job]):
@@ -142,6 +142,40 @@ class JobCancel(JobEndpoint):
     def post(self, request: ApiRequest, job_id: str) -> Response:
         job = self.job(request, job_id, right="write")
         return Response(JobShow(job_cancel(job_id=job.id, now=system_now())).data)
+
+
+class JobPause(JobEndpoint):
+    @extend_schema(
+        operation_id="jobs_pause",
+        tags=["Jobs"],
+        summary="Pause a job",
+        description=f"It stops at its next step and keeps its place. {_SCOPE.replace(':read', ':write')}",
+        request=None,
+        responses=JobShow,
+        extensions={"x-problems": ["job-not-found", "job-finished"]},
+        examples=[_SHOWN],
+    )
+    @idempotent()
+    def post(self, request: ApiRequest, job_id: str) -> Response:
+        job = self.job(request, job_id, right="write")
+        return Response(JobShow(job_pause(job_id=job.id)).data)
+
+
+class JobResume(JobEndpoint):
+    @extend_schema(
+        operation_id="jobs_resume",
+        tags=["Jobs"],
+        summary="Have a paused job go on",
+        description=f"From where it was. {_SCOPE.replace(':read', ':write')}",
+        request=None,
+        responses=JobShow,
+        extensions={"x-problems": ["job-not-found", "job-finished"]},
+        examples=[_SHOWN],
+    )
+    @idempotent()
+    def post(self, request: ApiRequest, job_id: str) -> Response:
+        job = self.job(request, job_id, right="write")
+        return Response(JobShow(job_resume(job_id=job.id)).data)
 
 
 class JobResults(JobEndpoint):

@@ -18,6 +18,8 @@ urlpatterns: list[URLPattern] = [
     path("v1/jobs/<str:job_id>", jobs.JobDetail.as_view(), name="job"),
     path("v1/jobs/<str:job_id>/results", jobs.JobResults.as_view(), name="job-results"),
     path("v1/jobs/<str:job_id>/cancel", jobs.JobCancel.as_view(), name="job-cancel"),
+    path("v1/jobs/<str:job_id>/pause", jobs.JobPause.as_view(), name="job-pause"),
+    path("v1/jobs/<str:job_id>/resume", jobs.JobResume.as_view(), name="job-resume"),
     path("v1/test-clock", test_clock.TestClock.as_view(), name="test-clock"),
     path("v1/test-clock/advance", test_clock.TestClockAdvance.as_view(), name="test-clock-advance"),
     path(

@@ -9,6 +9,7 @@ from customers.models.environment import Environment
 class JobState(models.TextChoices):
     QUEUED = "queued", "Queued"
     RUNNING = "running", "Running"
+    PAUSED = "paused", "Paused"
     DONE = "done", "Done"
     FAILED = "failed", "Failed"
     CANCELED = "canceled", "Canceled"
@@ -47,12 +48,12 @@ class Job(models.Model):
         db_table = "customers_job"
         ordering = ("-id",)
         constraints = (
+            models.CheckConstraint(condition=models.Q(state__in=JobState.values), name="job_state_is_known"),
             models.CheckConstraint(
-                condition=models.Q(state__in=JobState.values), name="job_state_is_one_of_the_five"
-            ),
-            models.CheckConstraint(
-                condition=models.Q(state__in=("queued", "running"), finished_at__isnull=True)
-                | (~models.Q(state__in=("queued", "running")) & models.Q(finished_at__isnull=False)),
+                condition=models.Q(state__in=("queued", "running", "paused"), finished_at__isnull=True)
+                | (
+                    ~models.Q(state__in=("queued", "running", "paused")) & models.Q(finished_at__isnull=False)
+                ),
                 name="a_job_is_finished_when_it_says_so",
             ),
         )

@@ -48,7 +48,8 @@ _ATTEMPTS_MAX: Final = 5
 _SWEEP_BATCH: Final = 100
 _ERROR_MAX: Final = 1000
 _DUE: Final = "SELECT environment_id, job_id FROM customers_jobs_due_v1($1, $2, $3)"
-_OPEN: Final = (JobState.QUEUED, JobState.RUNNING)
+_OPEN: Final = (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
+_GOING: Final = (JobState.QUEUED, JobState.RUNNING)
 
 Clock = Callable[[], datetime]
 
@@ -176,6 +177,34 @@ def job_cancel(*, job_id: UUID, now: datetime) -> Job:
     if job is None:
         raise JobNotFound
     if not canceled:
+        raise JobFinished(f"The job is {job.state}.")
+    return job
+
+
+def job_pause(*, job_id: UUID) -> Job:
+    """Have a job wait: its worker notices at its next save, and it goes on from there once it is resumed.
+
+    Raises JobNotFound, JobFinished.
+    """
+    Job.objects.filter(id=job_id, state__in=_GOING).update(state=JobState.PAUSED, run_id=None)
+    return _open(job_id)
+
+
+def job_resume(*, job_id: UUID) -> Job:
+    """Have a paused job go on; one that is not paused goes on anyway. Raises JobNotFound, JobFinished."""
+    paused = Job.objects.filter(id=job_id, state=JobState.PAUSED)
+    # The attempts are those of workers that died; a pause is not one.
+    if paused.update(state=JobState.QUEUED, attempts=0):
+        job = _open(job_id)
+        transaction.on_commit(partial(job_ring, job.environment_id, job.id))
+    return _open(job_id)
+
+
+def _open(job_id: UUID) -> Job:
+    job = Job.objects.filter(id=job_id).first()
+    if job is None:
+        raise JobNotFound
+    if job.state not in _OPEN:
         raise JobFinished(f"The job is {job.state}.")
     return job
 

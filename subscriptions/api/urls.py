@@ -5,7 +5,7 @@ from typing import Final
 from django.urls import URLPattern, path
 
 from customers.api.paths import customer_paths
-from subscriptions.api import credit_grants, plan_variants, plans, subscriptions, wind_down
+from subscriptions.api import credit_grants, plan_migrations, plan_variants, plans, subscriptions, wind_down
 from subscriptions.api import subscription_actions as actions
 
 _PLAN: Final = "v1/plans/<str:plan_id>"
@@ -16,6 +16,7 @@ _ONE: Final = "v1/subscriptions/<str:subscription_id>"
 urlpatterns: list[URLPattern] = [
     path("v1/plans", plans.Plans.as_view(), name="plans"),
     path(_PLAN, plans.PlanDetail.as_view(), name="plan"),
+    path(f"{_PLAN}/migrate", plan_migrations.PlanMigrate.as_view(), name="plan-migrate"),
     path(f"{_PLAN}/archive", plans.PlanArchive.as_view(), name="plan-archive"),
     path(f"{_PLAN}/variants", plan_variants.PlanVariants.as_view(), name="plan-variants"),
     path(_VARIANT, plan_variants.PlanVariantDetail.as_view(), name="plan-variant"),

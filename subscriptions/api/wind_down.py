@@ -52,8 +52,9 @@ class CustomerWindDown(Endpoint):
         operation_id="customers_wind_down",
         tags=["Customers"],
         summary="Wind a customer down",
-        description="Cancels their subscription at once, releases their reservations, voids what is left of their credits (those that would start later "
-        "too), removes their auto-topup and deletes them; all or nothing. A negative balance stays, and is told as "
+        description="Cancels their subscription at once, releases their reservations, voids what is left of their "
+        "credits (those that would start later too), removes their auto-topup and deletes them; all or nothing. A "
+        "negative balance stays, and is told as "
         "`amount_owed`. With `preview` the same is done and undone, and no Idempotency-Key is needed.",
         request=WindDownInput,
         responses=WindDownOutput,
