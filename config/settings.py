@@ -95,7 +95,22 @@ _DATABASE_VARIABLE = (
 DATABASES = {"default": env.db_url(_DATABASE_VARIABLE, default="postgres:///purser")}
 DATABASES["default"].update(CONN_MAX_AGE=env.int("CONN_MAX_AGE", default=600), CONN_HEALTH_CHECKS=True)
 _DATABASE_OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
-_DATABASE_OPTIONS.setdefault("options", f"-c role=purser_{DATABASE_ROLE} -c timezone=UTC")
+# Whoever answers people gives up in time, so that one lock or one slow query cannot take all of its threads. Workers,
+# commands and migrations may wait as long as they must. (config/wsgi.py says that this is the web.)
+_PATIENCE = {
+    "lock_timeout": env.float("DATABASE_LOCK_TIMEOUT_SECONDS", default=10),
+    "statement_timeout": env.float("DATABASE_STATEMENT_TIMEOUT_SECONDS", default=30),
+}
+_TIMEOUTS = [f"-c {name}={int(seconds * 1000)}" for name, seconds in _PATIENCE.items()]
+_DATABASE_OPTIONS.setdefault(
+    "options",
+    " ".join(
+        [
+            f"-c role=purser_{DATABASE_ROLE} -c timezone=UTC",
+            *(_TIMEOUTS if env.bool("PURSER_IS_WEB", default=False) else ()),
+        ]
+    ),
+)
 # Django's default forbids prepared statements. Like this they are for those who ask (customers/kernel/database.py), and
 # no statement is prepared only because it came often.
 _DATABASE_OPTIONS.setdefault("prepare_threshold", 1_000_000_000)

@@ -7,7 +7,10 @@ import os
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ["PURSER_IS_WEB"] = "true"
 django.setup(set_prefix=False)
+# What this process starts is not the web.
+del os.environ["PURSER_IS_WEB"]
 
 from config.handler import EdgeHandler  # noqa: E402 - it needs the settings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any, Final
 
 import pytest
@@ -78,23 +79,51 @@ def test_a_statement_that_takes_too_long_is_cut_off_and_the_connection_serves_on
     passing: dict[str, list[Deed]],
 ) -> None:
     # given a web whose statements may take a second
-    with web.superuser() as superuser:
-        superuser.execute("ALTER ROLE purser SET statement_timeout = '1s'")
-        try:
-            web.web_start(threads=1)
-            for deed in passing["billing_ledger_entry"][::3]:
-                case = Case(deed=deed, backend=Backend(web.port, tenant.test.secret))
-                case.prepare()
-                before = case.looks()
-                # when
-                with failpoints.armed("sleep", "billing_ledger_entry"):
-                    answer = case.send()
-                # then
-                if deed.name != "usage batch":
-                    assert (answer.status, answer["code"]) == (503, "unavailable"), deed.name
-                assert case.looks() == before
-                done(case.send())
-                assert case.looks() == afterwards[deed.name]
-        finally:
-            superuser.execute("ALTER ROLE purser RESET statement_timeout")
-            web.web_kill()
+    try:
+        web.web_start(threads=1, DATABASE_STATEMENT_TIMEOUT_SECONDS="1")
+        for deed in passing["billing_ledger_entry"][::3]:
+            case = Case(deed=deed, backend=Backend(web.port, tenant.test.secret))
+            case.prepare()
+            before = case.looks()
+            # when
+            with failpoints.armed("sleep", "billing_ledger_entry"):
+                answer = case.send()
+            # then
+            if deed.name != "usage batch":
+                assert (answer.status, answer["code"]) == (503, "unavailable"), deed.name
+            assert case.looks() == before
+            done(case.send())
+            assert case.looks() == afterwards[deed.name]
+    finally:
+        web.web_kill()
+
+
+@pytest.mark.usefixtures("in_order")
+def test_an_account_that_somebody_keeps_locked_is_not_waited_for_without_end(
+    web: House,
+    tenant: Character,
+    afterwards: dict[str, Any],
+    passing: dict[str, list[Deed]],
+) -> None:
+    # given a web that waits a second for a lock, and somebody who holds all accounts
+    try:
+        web.web_start(threads=1, DATABASE_LOCK_TIMEOUT_SECONDS="1")
+        deed = next(deed for deed in passing["billing_ledger_entry"] if deed.name != "usage batch")
+        case = Case(deed=deed, backend=Backend(web.port, tenant.test.secret))
+        case.prepare()
+        before = case.looks()
+        # when
+        with web.superuser() as superuser, superuser.transaction():
+            superuser.execute("SELECT FROM billing_credit_account FOR UPDATE")
+            began = monotonic()
+            answer = case.send()
+            waited = monotonic() - began
+        # then
+        assert (answer.status, answer["code"]) == (503, "unavailable")
+        assert answer.headers["retry-after"] == "1"
+        assert 1 <= waited < 10
+        assert case.looks() == before
+        done(case.send())
+        assert case.looks() == afterwards[deed.name]
+    finally:
+        web.web_kill()
