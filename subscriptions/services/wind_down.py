@@ -64,7 +64,11 @@ def wind_down_preview(
 
 
 def _wind_down(caller: Caller, customer: Customer, reason: str, now: datetime) -> dict[str, Any]:
-    """The order matters: voiding must not ask for a topup, and what is held cannot be voided."""
+    """The order matters: voiding must not ask for a topup, and what is held cannot be voided.
+
+    The account comes first of all: who needs both takes it before the customer's row.
+    """
+    account_settle(environment_id=caller.environment_id, customer_id=customer.id, now=now)
     auto_topup_remove(caller=caller, customer=customer, now=now)
     canceled = _cancel_subscription(caller, customer, reason, now)
     released = _release_holds(caller, customer, now)
