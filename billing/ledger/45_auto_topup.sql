@@ -36,7 +36,7 @@ BEGIN
   ) VALUES (
     v_request, a.environment_id, a.customer_id, t.id, a.auto_topup_at_mc, a.balance_mc - a.reserved_mc, 'open', p_now
   );
-  PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, 'topup.requested', jsonb_build_object(
+  PERFORM customers_event_emit(a.environment_id, a.customer_id, 'topup.requested', jsonb_build_object(
     'topup_request_id', customers_typeid('tpr', v_request), 'package_id', customers_typeid('pkg', t.id),
     'credits', t.credits_mc, 'bonus_credits', t.bonus_credits_mc, 'price', t.price_minor, 'currency', t.currency,
     'threshold', a.auto_topup_at_mc, 'balance', a.balance_mc, 'reserved_balance', a.reserved_mc,

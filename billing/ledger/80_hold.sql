@@ -2,12 +2,14 @@
 -- as reserved, until the hold is committed, released or expires: one of these, once. With `allow` a part may be pinned
 -- to nothing (NULL); it is found in free blocks, or overdrawn, at commit.
 --
+-- Each function comes twice: metering's call the one without a version, which saves them setting the search path again.
+--
 -- status: held | insufficient | catch-up-due.
-CREATE OR REPLACE FUNCTION billing_hold_create_v1(
+CREATE OR REPLACE FUNCTION billing_hold_create(
   p_environment uuid, p_account uuid, p_hold uuid, p_amount bigint, p_metric text, p_expires_at timestamptz,
   p_metadata jsonb, p_actor text, p_key text, p_request text, p_now timestamptz,
   OUT status text, OUT balance bigint, OUT reserved bigint
-) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+) LANGUAGE plpgsql AS $$
 DECLARE
   a billing_credit_account := billing_account_lock(p_environment, p_account, p_now);
   v_now timestamptz := billing_account_now(a, p_now);
@@ -43,6 +45,17 @@ BEGIN
   reserved := a.reserved_mc;
   a.next_change_at := least(a.next_change_at, p_expires_at + billing_hold_grace());
   PERFORM billing_account_store(a, v_now);
+END $$;
+
+CREATE OR REPLACE FUNCTION billing_hold_create_v1(
+  p_environment uuid, p_account uuid, p_hold uuid, p_amount bigint, p_metric text, p_expires_at timestamptz,
+  p_metadata jsonb, p_actor text, p_key text, p_request text, p_now timestamptz,
+  OUT status text, OUT balance bigint, OUT reserved bigint
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+  SELECT h.status, h.balance, h.reserved INTO status, balance, reserved
+    FROM billing_hold_create(p_environment, p_account, p_hold, p_amount, p_metric, p_expires_at, p_metadata, p_actor,
+      p_key, p_request, p_now) h;
 END $$;
 
 -- Give a hold's parts back to their blocks. What a dead block gets back expires at this instant.
@@ -82,7 +95,7 @@ BEGIN
     UPDATE billing_hold SET state = 'expired', ended_at = a.last_entry_at WHERE id = h.id;
     a.reserved_mc := a.reserved_mc - h.amount_mc;
     a := billing_hold_free(a, h.id, h.block_ids, h.block_amounts, p_due);
-    PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, 'reservation.expired', jsonb_build_object(
+    PERFORM customers_event_emit(a.environment_id, a.customer_id, 'reservation.expired', jsonb_build_object(
       'reservation_id', customers_typeid('res', h.id), 'reserved_amount', h.amount_mc, 'balance', a.balance_mc,
       'effective_balance', a.balance_mc - a.reserved_mc), p_due);
   END LOOP;
@@ -102,11 +115,11 @@ $$;
 --
 -- status: committed | insufficient (the hold stays) | committed-already | released-already | expired-already |
 -- not-found | catch-up-due.
-CREATE OR REPLACE FUNCTION billing_hold_commit_v1(
+CREATE OR REPLACE FUNCTION billing_hold_commit(
   p_environment uuid, p_account uuid, p_hold uuid, p_amount bigint, p_actor text, p_key text, p_request text,
   p_metadata jsonb, p_now timestamptz,
   OUT status text, OUT entry_id uuid, OUT released bigint, OUT balance bigint, OUT reserved bigint
-) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+) LANGUAGE plpgsql AS $$
 DECLARE
   a billing_credit_account := billing_account_lock(p_environment, p_account, p_now);
   v_now timestamptz := billing_account_now(a, p_now);
@@ -171,11 +184,22 @@ BEGIN
   reserved := a.reserved_mc;
 END $$;
 
+CREATE OR REPLACE FUNCTION billing_hold_commit_v1(
+  p_environment uuid, p_account uuid, p_hold uuid, p_amount bigint, p_actor text, p_key text, p_request text,
+  p_metadata jsonb, p_now timestamptz,
+  OUT status text, OUT entry_id uuid, OUT released bigint, OUT balance bigint, OUT reserved bigint
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+  SELECT h.status, h.entry_id, h.released, h.balance, h.reserved INTO status, entry_id, released, balance, reserved
+    FROM billing_hold_commit(p_environment, p_account, p_hold, p_amount, p_actor, p_key, p_request, p_metadata,
+      p_now) h;
+END $$;
+
 -- Let a hold go. status: released | committed-already | released-already | expired-already | not-found | catch-up-due.
-CREATE OR REPLACE FUNCTION billing_hold_release_v1(
+CREATE OR REPLACE FUNCTION billing_hold_release(
   p_environment uuid, p_account uuid, p_hold uuid, p_now timestamptz,
   OUT status text, OUT released bigint, OUT balance bigint, OUT reserved bigint
-) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+) LANGUAGE plpgsql AS $$
 DECLARE
   a billing_credit_account := billing_account_lock(p_environment, p_account, p_now);
   v_now timestamptz := billing_account_now(a, p_now);
@@ -196,12 +220,21 @@ BEGIN
   reserved := a.reserved_mc;
 END $$;
 
+CREATE OR REPLACE FUNCTION billing_hold_release_v1(
+  p_environment uuid, p_account uuid, p_hold uuid, p_now timestamptz,
+  OUT status text, OUT released bigint, OUT balance bigint, OUT reserved bigint
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+  SELECT h.status, h.released, h.balance, h.reserved INTO status, released, balance, reserved
+    FROM billing_hold_release(p_environment, p_account, p_hold, p_now) h;
+END $$;
+
 -- Move a hold's end. status: extended | committed-already | released-already | expired-already | not-found |
 -- catch-up-due.
-CREATE OR REPLACE FUNCTION billing_hold_extend_v1(
+CREATE OR REPLACE FUNCTION billing_hold_extend(
   p_environment uuid, p_account uuid, p_hold uuid, p_expires_at timestamptz, p_now timestamptz,
   OUT status text, OUT balance bigint, OUT reserved bigint
-) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+) LANGUAGE plpgsql AS $$
 DECLARE
   a billing_credit_account := billing_account_lock(p_environment, p_account, p_now);
   v_now timestamptz := billing_account_now(a, p_now);
@@ -217,4 +250,13 @@ BEGIN
     PERFORM billing_account_store(a, v_now);
     status := 'extended';
   END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION billing_hold_extend_v1(
+  p_environment uuid, p_account uuid, p_hold uuid, p_expires_at timestamptz, p_now timestamptz,
+  OUT status text, OUT balance bigint, OUT reserved bigint
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+  SELECT h.status, h.balance, h.reserved INTO status, balance, reserved
+    FROM billing_hold_extend(p_environment, p_account, p_hold, p_expires_at, p_now) h;
 END $$;

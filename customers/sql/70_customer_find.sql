@@ -48,7 +48,7 @@ DECLARE
     v_external_id text;
 BEGIN
     created := false;
-    customer_id := customers_customer_find_v1(p_environment, p_by, p_reference);
+    customer_id := customers_customer_find(p_environment, p_by, p_reference);
     IF customer_id IS NOT NULL OR p_reference = '' OR length(p_reference) > 255 THEN
         RETURN;
     END IF;
@@ -67,10 +67,10 @@ BEGIN
     IF FOUND THEN
         customer_id := p_new_id;
         created := true;
-        PERFORM customers_event_emit_v1(p_environment, p_new_id, 'customer.created', '{"auto_created": true}', p_now);
+        PERFORM customers_event_emit(p_environment, p_new_id, 'customer.created', '{"auto_created": true}', p_now);
     ELSE
         -- Somebody else made it meanwhile; this statement sees it.
-        customer_id := customers_customer_find_v1(p_environment, p_by, p_reference);
+        customer_id := customers_customer_find(p_environment, p_by, p_reference);
     END IF;
 END $$;
 

@@ -90,7 +90,7 @@ BEGIN
   IF v_threshold IS NOT NULL THEN
     IF v_effective <= v_threshold AND NOT a.low_balance_told THEN
       a.low_balance_told := true;
-      PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, 'credit.balance_low', jsonb_build_object(
+      PERFORM customers_event_emit(a.environment_id, a.customer_id, 'credit.balance_low', jsonb_build_object(
         'balance', a.balance_mc, 'reserved_balance', a.reserved_mc, 'effective_balance', v_effective,
         'threshold', v_threshold), p_now);
     ELSIF v_effective >= v_threshold + greatest(v_threshold / 10, 1) THEN

@@ -74,7 +74,7 @@ BEGIN
   PERFORM billing_entry_append(a, purser_uuid7(), 'expire', -v_gone, p_blocks,
     (SELECT array_agg(-amount ORDER BY n) FROM unnest(p_amounts) WITH ORDINALITY AS t(amount, n)),
     ROW(p_source_type, p_source_id, 'system:expiry', '', NULL, '', NULL)::billing_cause);
-  PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, 'credit.expired', jsonb_build_object(
+  PERFORM customers_event_emit(a.environment_id, a.customer_id, 'credit.expired', jsonb_build_object(
     'block_ids', (SELECT jsonb_agg(customers_typeid('blk', id)) FROM unnest(p_blocks) AS t(id)),
     'amount', v_gone, 'balance', a.balance_mc, 'effective_balance', a.balance_mc - a.reserved_mc), a.last_entry_at);
   RETURN a;

@@ -37,7 +37,7 @@ BEGIN
     PERFORM billing_overage_tell(a, p_missing, p_policy, p_now);
   END IF;
   IF p_kind = 'debit' AND (SELECT e.tells_consumption FROM customers_environment e WHERE e.id = a.environment_id) THEN
-    PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, 'credit.consumed', jsonb_build_object(
+    PERFORM customers_event_emit(a.environment_id, a.customer_id, 'credit.consumed', jsonb_build_object(
       'ledger_entry_id', customers_typeid('led', p_entry), 'amount', p_amount,
       'source', jsonb_build_object('type', p_cause.source_type, 'id', CASE WHEN p_cause.source_type = 'event'
         THEN customers_typeid('evt', p_cause.source_id) ELSE p_cause.source_id::text END),
@@ -52,7 +52,7 @@ CREATE OR REPLACE FUNCTION billing_overage_tell(a billing_credit_account, p_into
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   IF p_into > 0 AND a.overdraft_mc = p_into AND p_policy = 'notify' THEN
-    PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, 'credit.overage', jsonb_build_object(
+    PERFORM customers_event_emit(a.environment_id, a.customer_id, 'credit.overage', jsonb_build_object(
       'amount', p_into, 'overdraft', a.overdraft_mc, 'balance', a.balance_mc), p_now);
   END IF;
 END $$;

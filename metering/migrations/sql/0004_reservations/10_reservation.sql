@@ -57,7 +57,7 @@ CREATE OR REPLACE FUNCTION metering_reservation_emit(
   a billing_credit_account, p_event text, p_reservation uuid, p_metric_key text, p_more jsonb, p_now timestamptz
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM customers_event_emit_v1(a.environment_id, a.customer_id, p_event, p_more || jsonb_build_object(
+  PERFORM customers_event_emit(a.environment_id, a.customer_id, p_event, p_more || jsonb_build_object(
     'reservation_id', customers_typeid('res', p_reservation), 'billable_metric_key', p_metric_key,
     'balance', a.balance_mc, 'reserved_balance', a.reserved_mc,
     'effective_balance', a.balance_mc - a.reserved_mc), p_now);
@@ -172,7 +172,7 @@ BEGIN
   IF status IS NOT NULL THEN
     RETURN;
   END IF;
-  SELECT * INTO v_hold FROM billing_hold_create_v1(p_environment, v_customer, p_reservation, p_cost, p_metric_key,
+  SELECT * INTO v_hold FROM billing_hold_create(p_environment, v_customer, p_reservation, p_cost, p_metric_key,
     v_expires_at, p_metadata, p_actor, p_key, p_request, p_now);
   status := v_hold.status;
   IF status <> 'held' THEN
@@ -311,7 +311,7 @@ BEGIN
     status := 'stale-counter';
     RETURN;
   END IF;
-  SELECT * INTO v_done FROM billing_hold_commit_v1(p_environment, r.customer_id, p_reservation, v_cost, p_actor, p_key,
+  SELECT * INTO v_done FROM billing_hold_commit(p_environment, r.customer_id, p_reservation, v_cost, p_actor, p_key,
     p_request, h.metadata, p_now);
   status := v_done.status;
   IF status <> 'committed' THEN
@@ -360,7 +360,7 @@ BEGIN
   h := b.h;
   customer_id := r.customer_id;
   IF status IS NULL THEN
-    SELECT * INTO v_done FROM billing_hold_release_v1(p_environment, r.customer_id, p_reservation, p_now);
+    SELECT * INTO v_done FROM billing_hold_release(p_environment, r.customer_id, p_reservation, p_now);
     status := v_done.status;
     a.balance_mc := v_done.balance;
     a.reserved_mc := v_done.reserved;
@@ -401,7 +401,7 @@ BEGIN
     v_now := billing_account_now(a, p_now);
     v_expires_at := greatest(h.expires_at, v_now + make_interval(secs => p_ttl_seconds));
     SELECT x.status INTO status
-      FROM billing_hold_extend_v1(p_environment, r.customer_id, p_reservation, v_expires_at, p_now) x;
+      FROM billing_hold_extend(p_environment, r.customer_id, p_reservation, v_expires_at, p_now) x;
     PERFORM metering_step_write(r, p_step, 'extend', p_key, p_fingerprint, NULL, v_expires_at, p_actor, p_request, v_now);
   END IF;
   IF status IN ('extended', 'duplicate') THEN
