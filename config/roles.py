@@ -22,6 +22,7 @@ _VIEW: Final = (
     "customers.view_outboxevent",
     "customers.view_webhookendpoint",
     "customers.view_webhookdelivery",
+    "customers.view_job",
     "billing.view_creditaccount",
     "billing.view_creditblock",
     "billing.view_ledgerentry",
@@ -40,6 +41,7 @@ _OPERATE: Final = (
     "customers.delete_customer",
     "customers.add_webhookendpoint",
     "customers.change_webhookendpoint",
+    "customers.change_job",
     "customers.add_apikey",
     "customers.change_apikey",
     # To move its test clock, which live ones do not have.

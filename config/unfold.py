@@ -141,6 +141,7 @@ UNFOLD: dict[str, Any] = {
                         "Deliveries", "outbox", "customers_webhookdelivery", "customers.view_webhookdelivery"
                     ),
                     _item("Endpoints", "dns", "customers_webhookendpoint", "customers.view_webhookendpoint"),
+                    _item("Jobs", "manufacturing", "customers_job", "customers.view_job"),
                     _item("Audit", "history", "customers_auditrecord", "customers.view_auditrecord"),
                 ],
             },

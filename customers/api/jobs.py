@@ -141,7 +141,7 @@ class JobCancel(JobEndpoint):
     @idempotent()
     def post(self, request: ApiRequest, job_id: str) -> Response:
         job = self.job(request, job_id, right="write")
-        return Response(JobShow(job_cancel(job_id=job.id, now=system_now())).data)
+        return Response(JobShow(job_cancel(caller=request.caller, job_id=job.id, now=system_now())).data)
 
 
 class JobPause(JobEndpoint):
@@ -158,7 +158,7 @@ class JobPause(JobEndpoint):
     @idempotent()
     def post(self, request: ApiRequest, job_id: str) -> Response:
         job = self.job(request, job_id, right="write")
-        return Response(JobShow(job_pause(job_id=job.id)).data)
+        return Response(JobShow(job_pause(caller=request.caller, job_id=job.id, now=system_now())).data)
 
 
 class JobResume(JobEndpoint):
@@ -175,7 +175,7 @@ class JobResume(JobEndpoint):
     @idempotent()
     def post(self, request: ApiRequest, job_id: str) -> Response:
         job = self.job(request, job_id, right="write")
-        return Response(JobShow(job_resume(job_id=job.id)).data)
+        return Response(JobShow(job_resume(caller=request.caller, job_id=job.id, now=system_now())).data)
 
 
 class JobResults(JobEndpoint):

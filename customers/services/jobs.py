@@ -36,6 +36,7 @@ from customers.kernel.caller import Caller
 from customers.kernel.database import call_all, environment_scope
 from customers.kernel.ids import uuid7
 from customers.models import Job, JobResult, JobState
+from customers.services.audit import audit_record
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,6 @@ _SWEEP_BATCH: Final = 100
 _ERROR_MAX: Final = 1000
 _DUE: Final = "SELECT environment_id, job_id FROM customers_jobs_due_v1($1, $2, $3)"
 _OPEN: Final = (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
-_GOING: Final = (JobState.QUEUED, JobState.RUNNING)
 
 Clock = Callable[[], datetime]
 
@@ -168,45 +168,61 @@ def job_run(*, environment_id: UUID, job_id: UUID, clock: Clock) -> None:
         _run(job_id, clock)
 
 
-def job_cancel(*, job_id: UUID, now: datetime) -> Job:
+@transaction.atomic
+def job_cancel(*, caller: Caller, job_id: UUID, reason: str = "", now: datetime) -> Job:
     """Stop a job: its worker notices at its next save. What was found stays. Raises JobNotFound, JobFinished."""
-    canceled = Job.objects.filter(id=job_id, state__in=_OPEN).update(
-        state=JobState.CANCELED, finished_at=now, run_id=None
-    )
-    job = Job.objects.filter(id=job_id).first()
-    if job is None:
-        raise JobNotFound
-    if not canceled:
-        raise JobFinished(f"The job is {job.state}.")
+    job = _open_locked(job_id)
+    job.state, job.finished_at, job.run_id = JobState.CANCELED, now, None
+    job.save(update_fields=["state", "finished_at", "run_id"])
+    _record(caller, job, "canceled", reason, now)
     return job
 
 
-def job_pause(*, job_id: UUID) -> Job:
+@transaction.atomic
+def job_pause(*, caller: Caller, job_id: UUID, reason: str = "", now: datetime) -> Job:
     """Have a job wait: its worker notices at its next save, and it goes on from there once it is resumed.
 
     Raises JobNotFound, JobFinished.
     """
-    Job.objects.filter(id=job_id, state__in=_GOING).update(state=JobState.PAUSED, run_id=None)
-    return _open(job_id)
+    job = _open_locked(job_id)
+    if job.state != JobState.PAUSED:
+        job.state, job.run_id = JobState.PAUSED, None
+        job.save(update_fields=["state", "run_id"])
+        _record(caller, job, "paused", reason, now)
+    return job
 
 
-def job_resume(*, job_id: UUID) -> Job:
+@transaction.atomic
+def job_resume(*, caller: Caller, job_id: UUID, reason: str = "", now: datetime) -> Job:
     """Have a paused job go on; one that is not paused goes on anyway. Raises JobNotFound, JobFinished."""
-    paused = Job.objects.filter(id=job_id, state=JobState.PAUSED)
-    # The attempts are those of workers that died; a pause is not one.
-    if paused.update(state=JobState.QUEUED, attempts=0):
-        job = _open(job_id)
+    job = _open_locked(job_id)
+    if job.state == JobState.PAUSED:
+        # Attempts count workers that died; a pause is no death.
+        job.state, job.attempts = JobState.QUEUED, 0
+        job.save(update_fields=["state", "attempts"])
+        _record(caller, job, "resumed", reason, now)
         transaction.on_commit(partial(job_ring, job.environment_id, job.id))
-    return _open(job_id)
+    return job
 
 
-def _open(job_id: UUID) -> Job:
-    job = Job.objects.filter(id=job_id).first()
+def _open_locked(job_id: UUID) -> Job:
+    job = Job.objects.select_for_update(no_key=True).filter(id=job_id).first()
     if job is None:
         raise JobNotFound
     if job.state not in _OPEN:
         raise JobFinished(f"The job is {job.state}.")
     return job
+
+
+def _record(caller: Caller, job: Job, what: str, reason: str, now: datetime) -> None:
+    audit_record(
+        caller=caller,
+        action=f"job.{what}",
+        object_type="job",
+        object_id=job.public_id,
+        reason=reason,
+        now=now,
+    )
 
 
 def jobs_sweep(*, now: datetime) -> int:

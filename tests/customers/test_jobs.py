@@ -255,7 +255,7 @@ def test_another_environment_does_not_see_it(acme: Character, rival: Character, 
     assert other.post(f"/v1/jobs/{job.public_id}/cancel").refusal() == (404, "job-not-found")
     assert other.get("/v1/jobs")["data"] == []
     with environment_scope(rival.test.id), pytest.raises(Exception, match="no such job"):
-        job_cancel(job_id=job.id, now=system_now())
+        job_cancel(caller=rival.test.caller, job_id=job.id, now=system_now())
 
 
 def test_a_key_sees_the_jobs_of_its_scopes(acme: Character, api: Api, kind: str) -> None:
