@@ -37,8 +37,9 @@ from subscriptions.api.subscription_documents import (
 from subscriptions.models import Subscription, SubscriptionChange, SubscriptionPeriod, SubscriptionState
 from subscriptions.services.subscriptions import (
     subscription_create,
-    subscription_get,
+    subscription_read,
     subscription_update,
+    subscriptions_settle,
 )
 
 _RELATED = ("customer", "variant__plan", "pending_variant", "follows")
@@ -101,7 +102,7 @@ class Subscriptions(Endpoint):
     )
     def get(self, request: ApiRequest) -> Response:
         rows = Subscription.objects.filter(environment_id=request.caller.environment_id)
-        return self.page(rows.select_related(*_RELATED), SubscriptionOutput)
+        return _page(self, rows, request)
 
     @extend_schema(
         operation_id="subscriptions_create",
@@ -249,9 +250,21 @@ class CustomerSubscriptions(Endpoint):
     def get(self, request: ApiRequest, by: By, reference: str) -> Response:
         customer = customer_resolve(environment_id=request.caller.environment_id, by=by, reference=reference)
         rows = Subscription.objects.filter(customer_id=customer.id)
-        return self.page(rows.select_related(*_RELATED), SubscriptionOutput)
+        return _page(self, rows, request)
 
 
 def _found(request: ApiRequest, subscription_id: str) -> Subscription:
     wanted: UUID = object_id("sub", subscription_id)
-    return subscription_get(environment_id=request.caller.environment_id, subscription_id=wanted)
+    return subscription_read(
+        environment_id=request.caller.environment_id, subscription_id=wanted, now=request.now
+    )
+
+
+def _page(view: Endpoint, rows: QuerySet[Subscription], request: ApiRequest) -> Response:
+    """What is due on those of the page is done first; the page is then read again."""
+    rows = rows.select_related(*_RELATED)
+    shown = view.page(rows, SubscriptionOutput)
+    ids = [object_id("sub", row["id"]) for row in shown.data["data"] if row["next_due_at"]]
+    if subscriptions_settle(rows.filter(id__in=ids), now=request.now):
+        return view.page(rows, SubscriptionOutput)
+    return shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -23,6 +23,7 @@ from subscriptions.errors import (
     SubscriptionNotFound,
 )
 from subscriptions.models import PlanVariant, Subscription
+from subscriptions.services.due_work import subscription_catch_up
 from subscriptions.services.locking import Outcome, customer_locked, subscription_locked
 from subscriptions.services.opening import Terms, has_live, subscription_open
 from subscriptions.services.variant_versions import variant_hold
@@ -118,6 +119,27 @@ def subscription_get(*, environment_id: UUID, subscription_id: UUID) -> Subscrip
     if found is None:
         raise SubscriptionNotFound
     return found
+
+
+def subscription_read(*, environment_id: UUID, subscription_id: UUID, now: datetime) -> Subscription:
+    """The subscription as it stands at `now`, whether or not any worker has run. Raises SubscriptionNotFound."""
+    found = subscription_get(environment_id=environment_id, subscription_id=subscription_id)
+    if not subscriptions_settle([found], now=now):
+        return found
+    return subscription_get(environment_id=environment_id, subscription_id=subscription_id)
+
+
+def subscriptions_settle(subscriptions: Iterable[Subscription], *, now: datetime) -> bool:
+    """Do what is due on these; whether there was anything, so that they must be read again."""
+    due = [each for each in subscriptions if _is_due(each, now)]
+    for each in due:
+        subscription_catch_up(environment_id=each.environment_id, customer_id=each.customer_id, now=now)
+    return bool(due)
+
+
+def _is_due(subscription: Subscription, now: datetime) -> bool:
+    due_at = subscription.next_due_at
+    return due_at is not None and due_at <= now and subscription.failed_at is None
 
 
 def variant_for_sale(*, environment_id: UUID, variant_id: UUID) -> PlanVariant:

@@ -110,6 +110,19 @@ def test_an_entitlement_read_alone_catches_up(api: Api, acme: Character) -> None
     assert (checked["allowed"], checked["balance"]) == (True, 100_000)
 
 
+def test_a_look_at_a_subscription_finds_it_as_it_stands_now(api: Api, acme: Character) -> None:
+    deal = subscribe(api, acme.test, make_variant(acme.test, BUDGET))
+
+    deal.time("2026-03-01")
+
+    assert deal.look()["current_period_end"] == "2026-03-31T12:00:00Z"
+    deal.time("2026-04-01")
+    [listed] = api.get("/v1/subscriptions")["data"]
+    assert listed["current_period_end"] == "2026-04-30T12:00:00Z"
+    deal.time("2026-05-01")
+    assert len(api.get(f"/v1/subscriptions/{deal.id}/periods")["data"]) == 4
+
+
 def test_after_a_year_of_absence_everything_happened_once_and_in_time(api: Api, acme: Character) -> None:
     deal = subscribe(api, acme.test, make_variant(acme.test, BUDGET))
 
