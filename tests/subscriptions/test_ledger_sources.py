@@ -8,14 +8,16 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from billing.models import LedgerEntry
 from billing.services.credits import Cause, credits_grant, credits_rollover
 from billing.services.verification import ledger_verify
 from customers.kernel.database import environment_scope
 from customers.kernel.ids import typeid, uuid7
-from customers.models import Customer
+from customers.models import Customer, User
 from subscriptions.models import CreditGrantTemplate, GrantRun, Plan, PlanVariant, Subscription
 from tests.clock import clock_set
 from tests.conftest import Api, Character
+from tests.desk import Desk
 
 JULY = datetime(2030, 7, 1, tzinfo=UTC)
 AUGUST = datetime(2030, 8, 1, tzinfo=UTC)
@@ -120,6 +122,18 @@ def test_both_entries_of_a_run_are_explained_by_it(api: Api, run: GrantRun) -> N
         "credits": 900,
         "rolled_over": 100,
     }
+
+
+def test_the_admin_says_which_plan_and_which_interval(acme: Character, run: GrantRun, operator: User) -> None:
+    desk = Desk(operator, acme.test)
+    with environment_scope(acme.test.id):
+        entries = list(LedgerEntry.objects.filter(source_id=run.id))
+    pages = [desk.open(f"/admin/billing/ledgerentry/{entry.public_id}/change/") for entry in entries]
+    assert len(pages) == 2
+    for page in pages:
+        for word in ("Caused by a plan", "Starter, Monthly", run.subscription.public_id, "Rolled into"):
+            assert word in page, word
+    assert "Starter, Monthly" in desk.open("/admin/billing/ledgerentry/?q=user_1")
 
 
 @pytest.mark.parametrize("change", ["credits_mc = 901", "rolled_mc = 99"])
