@@ -121,9 +121,9 @@ class PlanVariantAdmin(RecordAdmin):
             Fact("Subscribers", f"{record.subscribers:,}", "on this version"),
             Fact("Id", copyable(record.public_id)),
             Fact("Created", instant_shown(record.created_at)),
-            Fact("Superseded", instant_shown(record.superseded_at)),
-            Fact("Archived", instant_shown(record.archived_at)),
+            *_past(record),
         ]
+        metadata = [Section("Metadata", html=json_shown(record.metadata))] if record.metadata else []
         return Page(
             heading=f"{record.plan.name} · {record.name}, version {record.version}",
             kind="Plan variant",
@@ -137,7 +137,7 @@ class PlanVariantAdmin(RecordAdmin):
                 Section(
                     "Metering rules", html=_rules_html(request, record), hint="Prices of this variant only."
                 ),
-                Section("Metadata", html=json_shown(record.metadata)),
+                *metadata,
             ],
             buttons=self._buttons(record) if may else [],
         )
@@ -263,6 +263,12 @@ def _terms(variant: PlanVariant) -> dict[str, object]:
         "Trial": f"{variant.trial_days} days" if variant.trial_days else NOTHING,
         "Falls back to": f"{fallback.plan.name} · {fallback}" if fallback else NOTHING,
     }
+
+
+def _past(variant: PlanVariant) -> list[Fact]:
+    """Since when it is not sold any more."""
+    both = (("Superseded", variant.superseded_at), ("Archived", variant.archived_at))
+    return [Fact(label, instant_shown(instant)) for label, instant in both if instant]
 
 
 def _grant_terms(grant: CreditGrantTemplate) -> dict[str, object]:

@@ -102,10 +102,7 @@ class PlanAdmin(RecordAdmin):
             sections=[
                 Section("Plan", facts),
                 Section("Variants", html=_variants_html(record), hint="On what terms it is sold."),
-                Section(
-                    "Features", html=json_shown(record.features), hint="What it includes beside credits."
-                ),
-                Section("Metadata", html=json_shown(record.metadata)),
+                *_json_sections(record),
             ],
             buttons=self._buttons(request, record),
         )
@@ -202,8 +199,18 @@ def _variant_row(variant: Any) -> dict[str, Any]:
             {"credits": credits_text(grant.credits_mc), "when": when_text(grant)}
             for grant in variant.grants_shown
         ],
+        "older": variant.subscribers_in_all - variant.subscribers,
         "badge": variant_badge(variant),
     }
+
+
+def _json_sections(plan: Plan) -> list[Section]:
+    """What the tenant wrote of the plan, if anything."""
+    both = (
+        ("Features", plan.features, "What it includes beside credits."),
+        ("Metadata", plan.metadata, ""),
+    )
+    return [Section(title, html=json_shown(value), hint=hint) for title, value, hint in both if value]
 
 
 def _initial(plan: Plan) -> dict[str, Any]:

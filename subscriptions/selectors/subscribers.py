@@ -20,9 +20,12 @@ def plans_with_subscribers(plans: QuerySet[Plan]) -> QuerySet[Plan]:
 
 
 def variants_with_subscribers(variants: QuerySet[PlanVariant]) -> QuerySet[PlanVariant]:
-    """With `subscribers`, on that version."""
-    on_it = Subscription.objects.filter(variant_id=OuterRef("id"), status__in=LIVE_STATES)
-    return variants.annotate(subscribers=_count(on_it, "variant_id"))
+    """With `subscribers`, on that version, and `subscribers_in_all`, on any version."""
+    live = Subscription.objects.filter(status__in=LIVE_STATES)
+    return variants.annotate(
+        subscribers=_count(live.filter(variant_id=OuterRef("id")), "variant_id"),
+        subscribers_in_all=_count(live.filter(variant__family=OuterRef("family")), "variant__family"),
+    )
 
 
 def subscribers_of(variant_id: UUID) -> int:

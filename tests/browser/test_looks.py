@@ -6,7 +6,8 @@ import pytest
 
 from customers.kernel.database import environment_scope
 from customers.models import Customer
-from tests.making import give, make_metric, use
+from tests.making import give, make_metric, make_plan, make_variant, use
+from tests.subscriptions.catalogue import make_grant, put_somebody_on
 
 # Controls that a screen reader could not name.
 _NAMELESS = """
@@ -87,3 +88,38 @@ def test_dialogs(person, lived_in, width, theme):
         assert box["y"] >= 0
         assert box["x"] + box["width"] <= width
         assert box["y"] + box["height"] <= 900
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 360])
+def test_the_catalogue(person, acme, api, width, theme):
+    plan = make_plan(api, name="A plan with a rather long name for what it is", features={"sso": True})
+    variant = make_variant(api, plan, billing_mode="prepaid", price=4900, currency="USD")
+    for terms in ({"rollover_percentage": 50, "accumulation_cap": 200_000_000}, {"name": "Also"}):
+        make_grant(api, plan, variant, **terms)
+    put_somebody_on(acme, variant)
+    assert api.patch(f"/v1/plans/{plan}/variants/{variant}", {"trial_days": 7}).status == 201
+    somebody = person(acme.test, width=width, theme=theme)
+
+    for kind, dialogs in (
+        ("plan", ("New variant", "Edit", "Archive")),
+        ("planvariant", ("New credit grant", "Edit", "Archive")),
+    ):
+        somebody.go(f"/admin/subscriptions/{kind}/")
+        somebody.keep(f"{kind}s-{width}-{theme}")
+        somebody.page.locator("#result_list a").first.click()
+        somebody.page.wait_for_selector(".p-record")
+        somebody.keep(f"{kind}-one-{width}-{theme}")
+        assert somebody.page.evaluate(_NAMELESS) == [], kind
+        page = somebody.page.url
+        for name in dialogs:
+            somebody.page.goto(page)
+            somebody.page.locator(".p-actions").get_by_role("link", name=name, exact=True).click()
+            dialog = somebody.page.locator("dialog[open]")
+            dialog.wait_for()
+            somebody.page.wait_for_timeout(500)
+            somebody.keep(f"{kind}-{name.lower().replace(' ', '-')}-{width}-{theme}", full_page=False)
+            assert somebody.page.evaluate(_NAMELESS) == [], name
+            box = dialog.bounding_box()
+            assert box["x"] + box["width"] <= width
+            assert box["y"] + box["height"] <= 900

@@ -205,6 +205,7 @@ def test_with_subscribers_an_edit_is_a_new_version_and_its_preview_says_so(desk,
     # then
     (sold,) = catalogue(api)["variants"]
     assert (sold["version"], sold["price"], sold["grace_period_days"]) == (2, 2500, 7)
+    assert "+ 1 on older versions" in desk.open(f"{PLANS}{plan}/change/")
     old = desk.open(f"{VARIANTS}{variant}/change/")
     assert "Superseded" in old
     assert f"{VARIANTS}{variant}/edit/" not in old
