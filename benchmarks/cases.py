@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from benchmarks import ledger, requests, webhooks
+from benchmarks import growth, keys, ledger, requests, volume, webhooks
 from benchmarks.http import http
 from benchmarks.instance import Instance
 from benchmarks.pgbench import pgbench, usage_script
@@ -60,6 +60,10 @@ def rate(of: str, to: str) -> Callable[[Figures], float]:
 def cpu(of: str, to: str) -> Callable[[Figures], float]:
     """All processor time of an operation, the server's and PostgreSQL's."""
     return lambda figures: _cpu(figures[of]) / _cpu(figures[to])
+
+
+def server(of: str, to: str) -> Callable[[Figures], float]:
+    return lambda figures: figures[of]["server_us"] / figures[to]["server_us"]
 
 
 def p50(of: str, to: str) -> Callable[[Figures], float]:
@@ -153,6 +157,28 @@ def deliveries(instance: Instance, options: Options) -> Iterator[Mapping[str, Al
         yield alternatives
 
 
+def _driven(
+    made: Callable[..., AbstractContextManager[Mapping[str, Alternative]]],
+) -> Callable[[Instance, Options], AbstractContextManager[Mapping[str, Alternative]]]:
+    """Over as many connections as the run has, for as long as its turns are."""
+    return lambda instance, options: made(instance, connections=options.connections, seconds=options.seconds)
+
+
+def _growth_aims() -> Iterator[Aim]:
+    """A call's processor time with many entries to that with few."""
+    least, *more = [f"{size:.0e}".replace("e+0", "e") for size in growth.SIZES]
+    for size in more:
+        for name, most in (
+            ("usage", 1.6),
+            ("debit", 1.6),
+            ("balance", 1.3),
+            ("as of", 2.0),
+            ("history", 1.3),
+        ):
+            of = cpu(f"{name}, {size}", f"{name}, {least}")
+            yield Aim(name=f"CPU of {name} with {size} entries to {least}", of=of, at_most=most)
+
+
 CASES: Final[Mapping[str, Case]] = {
     "usage": Case(
         title="POST /v1/usage, 10,000 accounts",
@@ -225,5 +251,74 @@ CASES: Final[Mapping[str, Case]] = {
             ),
             Aim(name="to one thread of it", of=rate("worker", "bare, 1 thread")),
         ),
+    ),
+    "batch": Case(
+        title="POST /v1/usage/batch, a hundred events a call; figures of one event",
+        open=_driven(volume.batches),
+        aims=(
+            Aim(name="events per second to single ones", of=rate("batch of 100", "single")),
+            Aim(name="events per second to naive", of=rate("batch of 100", "naive"), at_least=50),
+            Aim(name="events per second to bare rows", of=rate("batch of 100", "bare rows"), at_least=0.25),
+            Aim(
+                name="server CPU per event to an empty view",
+                of=server("batch of 100", "empty view"),
+                at_most=0.15,
+            ),
+        ),
+    ),
+    "tiers": Case(
+        title="POST /v1/usage, a tiered metric",
+        open=_driven(volume.tiers),
+        aims=(
+            Aim(name="requests per second to per unit", of=rate("tiered", "per unit"), at_least=0.8),
+            Aim(name="on one hot account to per unit", of=rate("tiered, hot", "per unit")),
+        ),
+    ),
+    "groups": Case(
+        title="POST /v1/usage, one hot account, 64 connections, group commit on and off",
+        open=lambda instance, options: volume.groups(instance, seconds=options.seconds),
+        aims=(
+            Aim(name="hot, grouped, to spread", of=rate("hot, grouped", "spread"), at_least=0.9),
+            Aim(name="hot, grouped, to hot, single", of=rate("hot, grouped", "hot, single"), at_least=2),
+            Aim(name="p99 of hot, grouped, to hot, single", of=p99("hot, grouped", "hot, single"), at_most=1),
+            Aim(
+                name="p50 of one client, grouped to single",
+                of=p50("one, grouped", "one, single"),
+                at_most=1.1,
+            ),
+        ),
+    ),
+    "told": Case(
+        title="POST /v1/usage while an endpoint names credit.consumed",
+        open=_driven(volume.told),
+        aims=(
+            Aim(name="requests per second to untold", of=rate("told", "untold"), at_least=0.9),
+            Aim(name="CPU to untold", of=cpu("told", "untold")),
+        ),
+    ),
+    "reserve": Case(
+        title="POST /v1/reserve and …/commit, both one operation",
+        open=_driven(volume.reservations),
+        aims=(
+            Aim(name="operations per second to pgbench", of=rate("hold + commit", "pgbench"), at_least=0.35),
+            Aim(name="PostgreSQL's CPU to usage", of=cpu("pgbench", "usage, pgbench")),
+        ),
+    ),
+    "entitlements": Case(
+        title="POST /v1/entitlements/query, 100 customers by 100 metrics; figures of one pair",
+        open=_driven(volume.pairs),
+        aims=(Aim(name="CPU of a pair to a single check", of=cpu("100 by 100", "single")),),
+    ),
+    "growth": Case(
+        title="The ledger as it grows, one client, by pgbench",
+        open=lambda instance, options: growth.growth(instance, seconds=options.seconds / 2),
+        aims=tuple(_growth_aims()),
+    ),
+    "keys": Case(
+        title="Inserting by UUIDv7 and by bigint",
+        open=lambda instance, options: keys.keys(
+            instance, clients=options.connections, seconds=options.seconds
+        ),
+        aims=(Aim(name="CPU of a UUIDv7 to a bigint", of=cpu("uuid", "bigint"), at_most=1.2),),
     ),
 }

@@ -81,6 +81,7 @@ _METRICS: Final[dict[str, dict[str, Any]]] = {
         "cost_type": "tiered",
         "tiers": [{"up_to": 1000, "credit_cost": 3}, {"up_to": None, "credit_cost": 2}],
     },
+    **{f"bench_{number:02}": {"cost_type": "per_unit", "unit_cost": 1 + number} for number in range(100)},
 }
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import psycopg
 from config.local.binaries import postgres_programs
 from config.local.databases import database_make
 from config.local.errors import LocalError
-from config.local.paths import REPOSITORY
+from config.local.paths import REPOSITORY, Home
 from config.local.processes import plain_environment, servant, start, stop
 from config.local.programs import web_arguments
 from config.local.throwaway import Throwaway, clean_environment
@@ -50,6 +50,7 @@ class Instance:
     database_url: str
     superuser_url: str
     programs: Path
+    home: Home
     #: Environment variables of the application.
     environment: Mapping[str, str]
     naive_environment: Mapping[str, str]
@@ -90,18 +91,19 @@ def _made(below: Throwaway, servers: dict[str, Server]) -> Instance:
         ("empty", "benchmarks.empty.wsgi", clean_environment()),
         ("naive", "benchmarks.naive.wsgi", naive),
     ):
-        servers[name] = _serve(application, variables, log=below.home.log(name))
+        servers[name] = serve(application, variables, log=below.home.log(name))
     if postgres.process is None:
         raise LocalError("PostgreSQL is not running.")
     return Instance(
         postgres_pid=postgres.process.pid,
         database_url=environment["DATABASE_URL"],
         superuser_url=postgres.superuser_url(_DATABASE),
+        home=below.home,
         programs=postgres_programs(account=servant()),
         environment=environment,
         naive_environment=naive,
         servers=servers,
-        facts=facts,
+        facts={**facts, "database": _DATABASE},
         naive_secret=naive_secret,
     )
 
@@ -126,7 +128,7 @@ def _python(environment: Mapping[str, str], name: str, *arguments: str) -> str:
     return done.stdout
 
 
-def _serve(application: str, environment: Mapping[str, str], *, log: Path) -> Server:
+def serve(application: str, environment: Mapping[str, str], *, log: Path) -> Server:
     port = _free_port()
     process = start(
         command=module(*web_arguments(port=port, application=f"{application}:application", workers=_WORKERS)),

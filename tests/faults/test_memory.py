@@ -1,4 +1,4 @@
-"""A web that answers for a long time grows no larger."""
+"""A web that answers for a long time grows no larger, nor does a worker that works."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Final
 from uuid import uuid4
 
 import pytest
+import redis
 
+from config.beat import SCHEDULE
 from tests.conftest import Character
-from tests.faults.house import Backend, House, setting
+from tests.faults.house import Backend, House, setting, wait_until
+from tests.faults.test_worker_killed import Worker
 
 _REQUESTS: Final = setting("PURSER_FAULTS_REQUESTS", 6_000)
+_TASKS: Final = setting("PURSER_FAULTS_TASKS", 1_000)
 _CLIENTS: Final = 2
 #: What allocators and caches with a limit may still take; a leak of one page a request would be 24 MB here.
 _GROWTH_MAX_KB: Final = 8_000
@@ -60,3 +64,34 @@ def test_thousands_of_requests_leave_the_web_as_large_as_it_was(house: House, te
     _serve(house, tenant.test.secret, _REQUESTS)
     # then
     assert _resident_kb(house) - before < _GROWTH_MAX_KB
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("backend")
+def test_thousands_of_tasks_leave_a_worker_as_large_as_it_was(house: House) -> None:
+    # given a worker that has warmed up
+    worker = Worker(house)
+    worker.start()
+    try:
+        _work(house, worker, _TASKS // 4)
+        before = worker.resident_kb()
+        # when
+        _work(house, worker, _TASKS)
+        # then
+        assert worker.resident_kb() - before < _GROWTH_MAX_KB
+    finally:
+        worker.kill()
+
+
+def _work(house: House, worker: Worker, tasks: int) -> None:
+    """The scheduled ones that are not rare, over and over, until none waits."""
+    names = [
+        entry["task"]
+        for entry in SCHEDULE.values()
+        if entry["schedule"] < 3600 and entry["options"]["queue"] == "celery"
+    ]
+    worker.ring(*(names[number % len(names)] for number in range(tasks)))
+    broker = redis.Redis.from_url(house.environment()["REDIS_URL"])
+    wait_until(
+        lambda: broker.llen("celery") + broker.hlen("unacked") == 0, what="the tasks are done", seconds=180
+    )

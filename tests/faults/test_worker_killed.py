@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -40,10 +41,15 @@ class Worker:
             kill_group(self._process)
             self._process = None
 
-    def ring(self, task: str) -> None:
+    def ring(self, *tasks: str) -> None:
         broker = self._house.environment()["CELERY_BROKER_URL"]
         with app.connection_for_write(broker) as connection:
-            app.send_task(task, connection=connection)
+            for task in tasks:
+                app.send_task(task, connection=connection)
+
+    def resident_kb(self) -> int:
+        status = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
 
 
 @pytest.fixture
