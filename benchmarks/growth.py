@@ -54,7 +54,7 @@ SELECT * FROM billing_credits_as_of_v1('{environment}', 'external', 'bench_' || 
 """
 _HISTORY: Final = """
 SELECT * FROM billing_ledger_entry WHERE account_id = customers_customer_find_v1('{environment}', 'external',
-  'bench_' || lpad(:account, 5, '0')) ORDER BY sequence DESC LIMIT 51;
+  'bench_' || lpad(:account, 5, '0')) ORDER BY sequence DESC LIMIT 10;
 """
 CALLS: Final[Mapping[str, str]] = {
     "debit": _ACCOUNT + _DEBIT,
