@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from django import forms
 
 from customers.kernel.amounts import MC_PER_CREDIT, decimal_parse, units_shown
+from customers.kernel.ids import typeid_parse
 
 _TIER: Final = re.compile(r"(?P<up_to>[\d.]+|rest)\s*:\s*(?P<cost>[\d.]+)(?:\s*\+\s*(?P<flat>[\d.]+))?")
 _TIERS_EXAMPLE: Final = "1000: 0.5\n10000: 0.4\nrest: 0.3"
@@ -61,6 +63,13 @@ class RuleForm(forms.Form):
         label="Only for customer",
         help_text="An id or external id. Empty: for everyone.",
     )
+    plan_variant_id = forms.CharField(
+        required=False,
+        max_length=40,
+        label="Only for plan variant",
+        help_text="Its id, pvr_…. Empty: whatever the plan.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "class": "p-mono"}),
+    )
     effective_from = forms.DateTimeField(
         required=False,
         label="From (UTC)",
@@ -81,6 +90,13 @@ class RuleForm(forms.Form):
         self.fields["metric"].choices = metrics  # type: ignore[attr-defined]
         for name, kinds in self.switched.items():
             self.fields[name].shown_for = kinds  # type: ignore[attr-defined]
+
+    def clean_plan_variant_id(self) -> UUID | None:
+        given = self.cleaned_data["plan_variant_id"].strip()
+        found = typeid_parse("pvr", given)
+        if given and found is None:
+            raise forms.ValidationError("Must be an id that begins with pvr_.", code="invalid")
+        return found
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}

@@ -9,6 +9,7 @@ from typing import Any, Final
 from customers.admin.display import instant_shown
 from customers.admin.records import record_url
 from customers.kernel.amounts import MC_PER_CREDIT
+from customers.kernel.ids import typeid
 from metering.models import MeteringRule
 
 _RATES_SHOWN: Final = 3
@@ -61,6 +62,7 @@ def version_rows(rules: Iterable[Any]) -> list[dict[str, Any]]:
     return [
         {
             "rule": rule,
+            "variant": rule.plan_variant_id and typeid("pvr", rule.plan_variant_id),
             "price": price_text(rule.definition),
             "url": record_url(MeteringRule, rule.public_id),
             "since": instant_shown(rule.effective_from),

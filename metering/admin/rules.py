@@ -17,6 +17,7 @@ from customers.admin.dialogs import Change, Dialog, Outcome, caller_of, dialog_r
 from customers.admin.display import badge, code, copyable, credits_shown, instant_shown, json_shown, link
 from customers.admin.records import Fact, Page, RecordAdmin, Section, list_url, record_url
 from customers.admin.requests import environment_of, of_admin
+from customers.kernel.ids import typeid
 from customers.services.customers import customer_resolve
 from metering.admin.rule_forms import RuleForm
 from metering.admin.rule_text import price_text, version_rows
@@ -131,7 +132,10 @@ class MeteringRuleAdmin(RecordAdmin):
             back=list_url(MeteringRule),
             intro="Takes over from the rule there is for the same metric and customer. Rules are never changed.",
             has_preview=True,
-            initial={"metric": request.GET.get("metric", "")},
+            initial={
+                "metric": request.GET.get("metric", ""),
+                "plan_variant_id": request.GET.get("plan_variant", ""),
+            },
         )
         context = {**self.admin_site.each_context(request), "opts": self.opts}
         return dialog_response(request, dialog, allowed=self.has_add_permission(request), context=context)
@@ -140,7 +144,7 @@ class MeteringRuleAdmin(RecordAdmin):
 def scope_shown(rule: MeteringRule) -> object:
     if rule.customer_id is not None and rule.customer is not None:
         return customer_link(rule.customer)
-    return "A plan variant" if rule.plan_variant_id else "Everyone"
+    return code(typeid("pvr", rule.plan_variant_id)) if rule.plan_variant_id else "Everyone"
 
 
 def _create(request: HttpRequest, data: Mapping[str, Any], _key: str) -> Outcome:
@@ -153,10 +157,12 @@ def _create(request: HttpRequest, data: Mapping[str, Any], _key: str) -> Outcome
         metric_key=data["metric"],
         definition=data["definition"],
         customer_id=customer.id if customer else None,
+        plan_variant_id=data["plan_variant_id"],
         effective_from=data["effective_from"],
         now=of_admin(request).now,
     )
-    whom = f"for {customer.label} alone" if customer else "for everyone"
+    all_of = "the plan variant's customers" if rule.plan_variant_id else "everyone"
+    whom = f"for {customer.label} alone" if customer else f"for {all_of}"
     return Outcome(
         message=f"Version {rule.version} of the rule for {data['metric']} is set.",
         effect_id=rule.id,

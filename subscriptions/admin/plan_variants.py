@@ -148,8 +148,10 @@ class PlanVariantAdmin(RecordAdmin):
         new = Button(
             "New credit grant", _url("grant", variant), icon="add", tone="primary", opens_dialog=True
         )
+        rule = f"{reverse('admin:metering_meteringrule_add')}?plan_variant={variant.public_id}"
         return [
             new,
+            Button("New rule", rule, icon="sell", opens_dialog=True),
             Button("Edit", _url("edit", variant), icon="edit", opens_dialog=True),
             Button("Archive", _url("archive", variant), icon="archive", tone="danger", opens_dialog=True),
         ]

@@ -7,7 +7,7 @@ import pytest
 from customers.kernel.database import environment_scope
 from metering.models import BillableMetric, MeteringRule, UsageEvent
 from tests.desk import Desk, somebody
-from tests.making import balance, give, make_metric, use
+from tests.making import balance, give, make_metric, make_variant, use
 
 METRICS = "/admin/metering/billablemetric/"
 RULES = "/admin/metering/meteringrule/"
@@ -137,6 +137,8 @@ def test_prices_in_credits_are_kept_in_millicredits(desk, api, acme, given, stor
         ({"cost_type": "graduated", "tiers": "cheap"}, "Each line reads like"),
         ({"cost_type": "graduated", "tiers": "10: 1"}, "last tier must be open"),
         ({"customer": "nobody"}, "There is no customer"),
+        ({"plan_variant_id": "plan_x"}, "begins with pvr_"),
+        ({"plan_variant_id": "pvr_01k7x3s9c5ef6v8b2n4m6q8r0t"}, "There is no such plan variant"),
         ({"effective_from": "2020-01-01T00:00"}, "Must be now or later"),
         ({"metric": "unknown"}, "Select a valid choice"),
     ],
@@ -163,6 +165,18 @@ def test_a_rule_for_one_customer_leaves_the_others_alone(desk, api):
 
     assert balance(api, of="special")["balance"] == 9_000
     assert balance(api, of="plain")["balance"] == 8_000
+
+
+def test_a_rule_for_a_plan_variant_names_it(desk, api, acme):
+    make_metric(api)
+    variant = make_variant(api)
+    assert f'value="{variant}"' in desk.open(f"{RULES}add/?plan_variant={variant}")
+
+    assert desk.send(f"{RULES}add/", {**RULE, "plan_variant_id": variant}).status_code == 302
+
+    (rule,) = api.get(f"/v1/metering-rules?plan_variant_id={variant}")["data"]
+    assert rule["unit_cost"] == 500
+    assert variant in desk.open(RULES)
 
 
 def test_the_preview_prices_examples_and_sets_nothing(desk, api, acme):
