@@ -10,6 +10,8 @@ from random import Random
 from typing import Final
 from uuid import UUID
 
+from django.db import transaction
+
 from billing.errors import InsufficientCredits
 from billing.services.catch_up import catch_up_run
 from billing.services.credits import credits_adjust, credits_grant
@@ -42,8 +44,12 @@ class Life:
     variants: Mapping[str, UUID]
     events: int = 0
 
+    @transaction.atomic
     def live(self) -> int:
-        """Make the customer and everything that happened to it; returns how many events that were."""
+        """Make the customer and everything that happened to it; returns how many events that were.
+
+        At once for everybody else: schedulers that live in the present must not find a life that is still in the past.
+        """
         begins_at = self.ends_at - timedelta(days=DAYS, minutes=self.random.randrange(600))
         customer = self._arrive(begins_at)
         self._first_grants(customer, begins_at)
