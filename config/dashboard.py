@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -19,14 +19,16 @@ from billing.selectors.overview import (
     last_verification,
     lowest_balances,
 )
-from customers.admin.display import credits_shown, credits_text, instant_shown
+from customers.admin.display import badge, credits_shown, credits_text, instant_shown
 from customers.admin.records import list_url, record_url
 from customers.admin.requests import environment_of, of_admin
 from customers.models import Customer, Environment, OutboxEvent, WebhookDelivery, WebhookEndpoint
-from customers.selectors.overview import WAITING_MAX, CustomerTotals, customer_totals
-from customers.selectors.webhooks import WebhookHealth, webhook_health
-from metering.models import BillableMetric, MeteringRule, UsageEvent
-from metering.selectors.overview import usage_on
+from customers.selectors.overview import WAITING_MAX, CustomerTotals, WebhookHealth, customer_totals
+from metering.models import UsageEvent
+from metering.selectors.overview import metering_begun, usage_on
+from subscriptions.admin.terms_text import money_text
+from subscriptions.models import Subscription, SubscriptionState
+from subscriptions.selectors.overview import SubscriptionTotals, subscription_totals
 
 _DAYS: Final = 30
 #: Past days hardly change; today is always read.
@@ -72,12 +74,12 @@ class Step:
 class _Numbers:
     credits: CreditTotals
     customers: CustomerTotals
-    webhooks: WebhookHealth
     usage: list[Any]
     burned: dict[date, int]
     low: int
     lowest: list[Customer]
     health: VerificationRun | None
+    subscriptions: SubscriptionTotals
     today: date
 
 
@@ -100,7 +102,7 @@ def _home(request: HttpRequest) -> dict[str, Any]:
             "burned_total": credits_text(sum(numbers.burned.values())),
             "usage": _usage_lines(numbers),
             "attention": _attention(numbers),
-            "attention_url": list_url(Customer, balance="low"),
+            "attention_more": list(_attention_more(numbers)),
             "steps": [] if all(step.is_done for step in steps) else steps,
             "now": instant_shown(now),
             "environment": environment,
@@ -116,12 +118,12 @@ def _numbers(environment: Environment, now: datetime) -> _Numbers:
     return _Numbers(
         credits=totals,
         customers=customer_totals(environment_id=environment.id),
-        webhooks=webhook_health(environment_id=environment.id),
         usage=usage_on(environment_id=environment.id, day=now.date(), is_clocked=is_clocked),
         burned=_burned(environment, now.date(), is_clocked),
         low=low,
         lowest=lowest,
         health=last_verification() if totals.accounts else None,
+        subscriptions=subscription_totals(environment_id=environment.id, named=_ATTENTION_MAX),
         today=now.date(),
     )
 
@@ -175,6 +177,8 @@ def _tiles(numbers: _Numbers) -> Iterator[Tile]:
         url=list_url(Customer),
         icon="group",
     )
+    if numbers.subscriptions.live or numbers.subscriptions.parked:
+        yield from _subscription_tiles(numbers.subscriptions)
     yield Tile(
         label="Open holds",
         value=f"{totals.open_holds:,}",
@@ -191,9 +195,57 @@ def _tiles(numbers: _Numbers) -> Iterator[Tile]:
         tone="warning" if numbers.low else "good",
     )
     yield _webhooks_tile(customers)
-    if numbers.webhooks.endpoints:
-        yield _endpoints_tile(numbers.webhooks)
+    if customers.webhooks.endpoints:
+        yield _endpoints_tile(customers.webhooks)
     yield _health_tile(numbers.health)
+
+
+def _subscription_tiles(totals: SubscriptionTotals) -> Iterator[Tile]:
+    def number(state: str) -> int:
+        return totals.by_state.get(state, 0)
+
+    overdue = number(SubscriptionState.OVERDUE)
+    trialing, paused = number(SubscriptionState.TRIALING), number(SubscriptionState.PAUSED)
+    yield Tile(
+        label="Active subscriptions",
+        value=f"{number(SubscriptionState.ACTIVE):,}",
+        note=f"and {trialing:,} on trial, {paused:,} paused",
+        url=list_url(Subscription, state=SubscriptionState.ACTIVE),
+        icon="event_repeat",
+    )
+    yield Tile(
+        label="Overdue subscriptions",
+        value=f"{overdue:,}",
+        note="not renewed in time",
+        url=list_url(Subscription, state=SubscriptionState.OVERDUE),
+        icon="event_busy",
+        tone="warning" if overdue else "good",
+    )
+    if totals.parked:
+        yield Tile(
+            label="Parked subscriptions",
+            value=f"{totals.parked:,}",
+            note="their due work failed",
+            url=list_url(Subscription, parked="yes"),
+            icon="error",
+            tone="bad",
+        )
+    if totals.monthly_minor:
+        yield _recurring_tile(totals.monthly_minor)
+
+
+def _recurring_tile(monthly_minor: Mapping[str, int]) -> Tile:
+    """The largest in big letters, the other currencies beneath."""
+    amounts = sorted(monthly_minor.items(), key=lambda each: (-each[1], each[0]))
+    first, *others = [money_text(minor, currency) for currency, minor in amounts]
+    return Tile(
+        label="Recurring",
+        value=first,
+        unit="a month",
+        note=f"and {', '.join(others)}" if others else "active and overdue, by their price",
+        url=list_url(Subscription, state="live"),
+        icon="payments",
+    )
 
 
 def _webhooks_tile(customers: CustomerTotals) -> Tile:
@@ -262,25 +314,43 @@ def _usage_lines(numbers: _Numbers) -> list[dict[str, Any]]:
 
 
 def _attention(numbers: _Numbers) -> list[dict[str, Any]]:
-    """Who runs out first, or has run out."""
-    return [
+    """Whose due work failed; and who runs out first, or has run out."""
+    failed = [
+        {
+            "label": parked.customer,
+            "url": record_url(Subscription, parked.public_id),
+            "note": parked.failure,
+            "value": badge("Parked", "bad"),
+        }
+        for parked in numbers.subscriptions.parked_latest
+    ]
+    low = [
         {
             "label": customer.label,
             "url": record_url(Customer, customer.pk),
-            "balance": credits_shown(customer.credit_account.balance_mc),
+            "value": credits_shown(customer.credit_account.balance_mc),
         }
         for customer in numbers.lowest
     ]
+    return [*failed, *low]
+
+
+def _attention_more(numbers: _Numbers) -> Iterator[tuple[str, str]]:
+    """Names and addresses of the whole lists."""
+    if numbers.subscriptions.parked:
+        yield "All that are parked", list_url(Subscription, parked="yes")
+    if numbers.lowest:
+        yield "All that are low", list_url(Customer, balance="low")
 
 
 def _steps(numbers: _Numbers) -> Iterator[Step]:
-    has_rules = MeteringRule.objects.exists()
+    has_metrics, has_rules = metering_begun()
     yield Step(
         title="Define a metric",
         text="What you count: messages, tokens, images, seconds.",
         url=reverse("admin:metering_billablemetric_add"),
         label="New metric",
-        is_done=has_rules or BillableMetric.objects.exists(),
+        is_done=has_metrics,
     )
     yield Step(
         title="Set its price",

@@ -33,9 +33,16 @@ _VIEW: Final = (
     "metering.view_usageevent",
     "subscriptions.view_plan",
     "subscriptions.view_planvariant",
+    "subscriptions.view_subscription",
 )
 _MOVE_CREDITS: Final = ("billing.grant_credits", "billing.adjust_credits")
-_SUPPORT: Final = (*_MOVE_CREDITS, "customers.change_customer", "customers.change_webhookdelivery")
+_SUPPORT: Final = (
+    *_MOVE_CREDITS,
+    "customers.change_customer",
+    "customers.change_webhookdelivery",
+    "subscriptions.add_subscription",
+    "subscriptions.change_subscription",
+)
 _OPERATE: Final = (
     "customers.add_customer",
     "customers.delete_customer",

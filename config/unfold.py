@@ -108,6 +108,12 @@ UNFOLD: dict[str, Any] = {
                 "title": "Customers",
                 "items": [
                     _item("Customers", "group", "customers_customer", "customers.view_customer"),
+                    _item(
+                        "Subscriptions",
+                        "event_repeat",
+                        "subscriptions_subscription",
+                        "subscriptions.view_subscription",
+                    ),
                     _item("Ledger", "receipt_long", "billing_ledgerentry", "billing.view_ledgerentry"),
                     _item("Blocks", "stacks", "billing_creditblock", "billing.view_creditblock"),
                     _item("Holds", "lock_clock", "billing_hold", "billing.view_hold"),

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from customers.kernel.database import call_all, call_one
+from customers.kernel.database import call_all
 from customers.kernel.ids import uuid7_floor
 from customers.models import OutboxEvent
 
@@ -34,25 +34,6 @@ class Hour:
     bad: int
 
 
-_HEALTH: Final = """
-SELECT count(*), count(*) FILTER (WHERE status = 'active' AND failures > 0),
-  count(*) FILTER (WHERE status = 'disabled'),
-  (SELECT count(*) FROM (SELECT 1 FROM customers_webhook_delivery
-    WHERE environment_id = $1 AND state = 'dead' LIMIT 1000) dead)
-FROM customers_webhook_endpoint WHERE environment_id = $1 AND deleted_at IS NULL
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookHealth:
-    """An environment's webhooks in four numbers; the dead stop being counted at 1,000."""
-
-    endpoints: int
-    failing: int
-    disabled: int
-    dead: int
-
-
 def events_after(*, environment_id: UUID, after: OutboxEvent | None) -> QuerySet[OutboxEvent]:
     """The events handed out after one, or all of them, oldest first. Positions come in order, so none is skipped."""
     position = (after.position or _LAST) if after else 0
@@ -71,9 +52,3 @@ def attempts_by_hour(*, endpoint_ids: Sequence[UUID], now: datetime) -> dict[UUI
     for endpoint_id, ago, good, bad in call_all(_HOURS, [list(endpoint_ids), now, floor]):
         found.setdefault(endpoint_id, []).append(Hour(ago=min(max(ago, 0), 23), good=good, bad=bad))
     return found
-
-
-def webhook_health(*, environment_id: UUID) -> WebhookHealth:
-    """For the home page, in one query."""
-    endpoints, failing, disabled, dead = call_one(_HEALTH, [environment_id]) or (0, 0, 0, 0)
-    return WebhookHealth(endpoints=endpoints, failing=failing, disabled=disabled, dead=dead)

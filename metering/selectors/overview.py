@@ -7,8 +7,11 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
+from django.db.models import Exists
+
 from customers.kernel.database import call_all
 from customers.kernel.ids import uuid7_floor
+from metering.models import BillableMetric, MeteringRule
 
 # By id first, because an index has that; an event is never stored before it was received.
 _TODAY: Final = """
@@ -25,3 +28,9 @@ def usage_on(*, environment_id: UUID, day: date, is_clocked: bool) -> list[tuple
     first_id = UUID(int=0) if is_clocked else uuid7_floor(begin)
     rows = call_all(_TODAY, [environment_id, first_id, begin, begin + timedelta(days=1)])
     return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def metering_begun() -> tuple[bool, bool]:
+    """Whether there is any metric in the environment in view, and any rule; in one query."""
+    found = BillableMetric.objects.values_list(Exists(MeteringRule.objects.all()))[:1]
+    return next(((True, bool(has_rule)) for (has_rule,) in found), (False, False))

@@ -1,5 +1,5 @@
 """The admin of the subscriptions app: a client of its services. One module per noun."""
 
-from subscriptions.admin import plan_grants, plan_variants, plans
+from subscriptions.admin import customer_subscriptions, plan_grants, plan_variants, plans, subscriptions
 
-__all__ = ["plan_grants", "plan_variants", "plans"]
+__all__ = ["customer_subscriptions", "plan_grants", "plan_variants", "plans", "subscriptions"]

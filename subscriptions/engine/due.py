@@ -63,6 +63,13 @@ def due_kinds(clockwork: Clockwork, at: datetime) -> list[str]:
     return kinds
 
 
+def dues_ahead(clockwork: Clockwork) -> list[tuple[str, datetime]]:
+    """Every kind with its instant, as things stand now, earliest first; nothing follows the end of a contract."""
+    ahead = sorted(_dues(clockwork), key=lambda due: due[1])
+    end = clockwork.contract_end
+    return [due for due in ahead if end is None or due[0] == "contract_end" or due[1] < end]
+
+
 def _dues(clockwork: Clockwork) -> Iterator[tuple[str, datetime]]:
     """Every kind that is ahead with its instant, in the order for one instant."""
     if clockwork.status not in {TRIALING, ACTIVE, OVERDUE, PAUSED}:

@@ -103,10 +103,19 @@ def subscription_update(
     return subscription
 
 
-def subscription_retry(*, caller: Caller, subscription_id: UUID, now: datetime) -> Outcome:
+def subscription_retry(*, caller: Caller, subscription_id: UUID, reason: str = "", now: datetime) -> Outcome:
     """Do the due work of a parked subscription now. Raises SubscriptionNotFound, SubscriptionParked."""
     with transaction.atomic():
         subscription = subscription_locked(caller=caller, subscription_id=subscription_id, now=now)
+        audit_record(
+            caller=caller,
+            action="subscription.retried",
+            object_type="subscription",
+            object_id=subscription.public_id,
+            customer_id=subscription.customer_id,
+            reason=reason,
+            now=now,
+        )
     return Outcome(subscription=subscription)
 
 

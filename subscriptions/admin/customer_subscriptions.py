@@ -1,0 +1,121 @@
+"""What subscriptions add to a customer's page: those there are, and a button that makes one."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+
+from customers.admin.customer_panels import (
+    Act,
+    CustomerAction,
+    CustomerPanel,
+    action_register,
+    panel_register,
+)
+from customers.admin.dialogs import Outcome
+from customers.admin.display import credits_text, instant_shown
+from customers.admin.records import list_url, record_url
+from customers.models import Customer
+from subscriptions.admin.subscription_actions import (
+    Standing,
+    balance_change,
+    credits_at,
+    standing_at,
+    standing_changes,
+)
+from subscriptions.admin.subscription_forms import SubscribeForm
+from subscriptions.admin.subscription_text import badges_of, subscription_link, variant_text
+from subscriptions.admin.terms_text import billing_text
+from subscriptions.models import LIVE_STATES, Subscription
+from subscriptions.services.subscriptions import subscription_create
+
+_ROWS: Final = 8
+
+
+def _subscriptions(customer: Customer) -> list[Subscription]:
+    """The newest, read once for a page."""
+    kept: list[Subscription] | None = getattr(customer, "subscriptions_on_page", None)
+    if kept is None:
+        rows = Subscription.objects.filter(customer_id=customer.id).select_related("variant__plan")
+        kept = list(rows.order_by("-id")[: _ROWS + 1])
+        customer.subscriptions_on_page = kept  # type: ignore[attr-defined]
+    return kept
+
+
+def _panel(_request: HttpRequest, customer: Customer) -> str:
+    found = _subscriptions(customer)
+    if not found:
+        return ""
+    rows = [_row(subscription) for subscription in found[:_ROWS]]
+    more = list_url(Subscription, q=customer.public_id) if len(found) > _ROWS else ""
+    return render_to_string("admin/purser/panel_subscriptions.html", {"rows": rows, "more": more})
+
+
+def _row(subscription: Subscription) -> dict[str, Any]:
+    return {
+        "link": subscription_link(subscription, variant_text(subscription.variant)),
+        "billing": billing_text(subscription.variant),
+        "badges": list(badges_of(subscription)),
+        "ends": instant_shown(subscription.ended_at or subscription.current_period_end),
+        "is_over": subscription.ended_at is not None,
+        "due": instant_shown(subscription.next_due_at),
+    }
+
+
+def _has_none_live(customer: Customer) -> bool:
+    return not any(each.status in LIVE_STATES for each in _subscriptions(customer))
+
+
+def _subscribe(act: Act) -> Outcome:
+    before_mc = credits_at(act.customer, act.now).balance_mc
+    made = subscription_create(
+        caller=act.caller,
+        customer=act.customer,
+        variant_id=act.data["variant_id"],
+        start_date=act.data["start_date"],
+        contract_end=act.data["contract_end"],
+        contract_ending_soon_days=act.data["contract_ending_soon_days"],
+        external_subscription_id=act.data["external_subscription_id"] or None,
+        reason=act.data["reason"],
+        now=act.now,
+    )
+    subscription = made.subscription
+    after: Standing = standing_at(subscription, act.now)
+    return Outcome(
+        message=f"{act.customer.label} is subscribed to {variant_text(subscription.variant)}.",
+        effect_id=subscription.id,
+        url=record_url(Subscription, subscription.public_id),
+        changes=[
+            *standing_changes(None, after)[:-1],
+            balance_change(before_mc, after.credits.balance_mc),
+        ],
+        notes=(f"{credits_text(made.credits_granted_mc)} credits are granted.",),
+    )
+
+
+panel_register(
+    CustomerPanel(
+        key="subscriptions",
+        title="Subscriptions",
+        order=5,
+        permission="subscriptions.view_subscription",
+        render=_panel,
+    )
+)
+action_register(
+    CustomerAction(
+        slug="subscribe",
+        label="Subscribe",
+        title="Subscribe to a plan",
+        submit="Subscribe",
+        icon="event_repeat",
+        order=30,
+        permission="subscriptions.add_subscription",
+        form=SubscribeForm,
+        perform=_subscribe,
+        intro="Its first period begins, and its credits are granted. A customer has one live subscription at a time.",
+        offered=_has_none_live,
+    )
+)
