@@ -67,7 +67,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 AUTH_USER_MODEL = "customers.User"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+    "config.permissions.RolesBackend",
 ]
 TEMPLATES = [
     {

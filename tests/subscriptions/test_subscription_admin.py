@@ -506,6 +506,8 @@ def test_no_page_takes_more_than_fifteen_round_trips(api, acme, monkeypatch):
         subscribe(api, acme.test, make_variant(acme.test, *templates, **PREPAID), who=f"user_{number}")
         for number in range(12)
     ]
+    make_metric(api)
+    use(api, 3, by=deal.who)
     deal.act("change", {"plan_variant_id": larger.public_id, "effective": "period_end"})
     deal.work(BEGIN + timedelta(days=26))
     deal.renew()
