@@ -47,7 +47,7 @@ class JobAdmin(RecordAdmin):
     noun, nouns = "job", "jobs"
     id_prefix = "job"
     icon = "manufacturing"
-    list_display = ("kind", "state_shown", "progress_shown", "actor", "created", "finished", "id_shown")
+    list_display = ("kind", "state_shown", "progress_shown", "started_by", "created", "finished", "id_shown")
     list_display_links = ("kind",)
     list_filter = ("state",)
     search_fields = ("id",)
@@ -62,7 +62,7 @@ class JobAdmin(RecordAdmin):
         return _progress(job)
 
     @admin.display(description="Started by")
-    def actor(self, job: Job) -> SafeString:
+    def started_by(self, job: Job) -> SafeString:
         return code(job.actor)
 
     @admin.display(description="Created")
@@ -146,7 +146,8 @@ def _badge(job: Job) -> SafeString:
 
 def _progress(job: Job) -> str:
     if job.total is None:
-        return f"{job.done:,}" if job.done else "nothing yet"
+        idle = "nothing to do" if job.state == JobState.DONE else "nothing yet"
+        return f"{job.done:,}" if job.done else idle
     percent = 100 * job.done // job.total if job.total else 100
     return f"{percent} % ({job.done:,} of {job.total:,})"
 
