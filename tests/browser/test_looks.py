@@ -123,3 +123,36 @@ def test_the_catalogue(person, acme, api, width, theme):
             box = dialog.bounding_box()
             assert box["x"] + box["width"] <= width
             assert box["y"] + box["height"] <= 900
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 360])
+def test_a_subscription_and_its_dialogs(person, acme, api, width, theme):
+    # given: somebody with a rather long plan, a contract and a planned change
+    variant = make_variant(api, make_plan(api, name="A plan with a rather long name for what it is"))
+    assert api.post("/v1/customers", {"external_id": "user_0"}).status == 201
+    made = api.post(
+        "/v1/subscriptions",
+        {
+            "external_customer_id": "user_0",
+            "plan_variant_id": variant,
+            "contract_end": "2099-01-01T00:00:00Z",
+            "external_subscription_id": "your_contract_reference_" * 6,
+        },
+    )
+    assert made.status == 201
+    planned = {"plan_variant_id": make_variant(api), "effective": "period_end", "reason": "Agreed"}
+    assert api.post(f"/v1/subscriptions/{made['id']}/change", planned).status == 200
+    somebody = person(acme.test, width=width, theme=theme)
+    page = f"/admin/subscriptions/subscription/{made['id']}/change/"
+
+    for name, path in (("list", "/admin/subscriptions/subscription/"), ("one", page)):
+        somebody.go(path)
+        somebody.keep(f"subscription-{name}-{width}-{theme}")
+        assert somebody.page.evaluate(_NAMELESS) == [], name
+    for name in ("Pause", "Change plan", "Extend contract", "Cancel"):
+        somebody.go(page)
+        dialog = somebody.open_dialog(name)
+        dialog.locator("[name=reason]").fill("Asked by phone")
+        somebody.keep(f"subscription-{name}-{width}-{theme}", full_page=False)
+        assert somebody.page.evaluate(_NAMELESS) == [], name
