@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from benchmarks import growth, keys, ledger, requests, volume, webhooks
+from benchmarks import growth, keys, ledger, renewals, requests, volume, webhooks
 from benchmarks.http import http
 from benchmarks.instance import Instance
 from benchmarks.pgbench import pgbench, usage_script
@@ -313,6 +313,14 @@ CASES: Final[Mapping[str, Case]] = {
         title="The ledger as it grows, one client, by pgbench",
         open=lambda instance, options: growth.growth(instance, seconds=options.seconds / 2),
         aims=tuple(_growth_aims()),
+    ),
+    "renewals": Case(
+        title="Renewals at one instant by one scheduler, many and a tenth as many",
+        open=lambda instance, _: renewals.renewals(instance),
+        aims=(
+            Aim(name="CPU of a renewal, many to few", of=cpu("many", "few"), at_most=1.3),
+            Aim(name="renewals per second, many to few", of=rate("many", "few"), at_least=0.77),
+        ),
     ),
     "keys": Case(
         title="Inserting by UUIDv7 and by bigint",

@@ -1,0 +1,62 @@
+"""Many subscriptions due at one instant, beside a tenth as many: what a renewal costs must not depend on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+from benchmarks.cpu import tree_seconds
+from benchmarks.instance import Instance, module, settle
+from benchmarks.rounds import Alternative, Sample
+from config.local.paths import REPOSITORY
+
+#: The issue's figure is 10,000; making so many takes minutes.
+_MANY: Final = int(os.environ.get("PURSER_BENCH_RENEWALS", "1000"))
+
+
+@contextmanager
+def renewals(instance: Instance) -> Iterator[Mapping[str, Alternative]]:
+    """One scheduler process, as the worker runs it."""
+    arguments = (str(instance.facts["environment"]), str(_MANY), str(_MANY // 10))
+    process = subprocess.Popen(
+        module("benchmarks.renewing", *arguments),
+        cwd=REPOSITORY,
+        env={**instance.environment, "DJANGO_SETTINGS_MODULE": "config.settings"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        _answer(process)
+        settle(instance.superuser_url)
+        yield {name: partial(_sample, instance, process, name) for name in ("many", "few")}
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _sample(instance: Instance, process: subprocess.Popen[str], name: str) -> Sample:
+    assert process.stdin is not None
+    before = tree_seconds(root=instance.postgres_pid)
+    process.stdin.write(f"{name}\n")
+    process.stdin.flush()
+    found = _answer(process)
+    count = found["count"]
+    return Sample(
+        per_second=count / found["seconds"],
+        server_us=found["cpu_seconds"] * 1e6 / count,
+        postgres_us=(tree_seconds(root=instance.postgres_pid) - before) * 1e6 / count,
+    )
+
+
+def _answer(process: subprocess.Popen[str]) -> Any:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError("the scheduler ended")
+    return json.loads(line)
