@@ -47,7 +47,12 @@ class PlanMigrate(Endpoint):
                 {"to_plan_variant_id": "pvr_01k7x3s9c5ef6v8b2n4m6q8r0t", "preview": True},
                 request_only=True,
             ),
-            OpenApiExample("A job", {**JOB_EXAMPLE, "kind": "subscriptions.migrate"}, response_only=True),
+            OpenApiExample(
+                "A job",
+                {**JOB_EXAMPLE, "kind": "subscriptions.migrate"},
+                response_only=True,
+                status_codes=["202"],
+            ),
         ],
     )
     @idempotent()
