@@ -7,7 +7,7 @@ from uuid import UUID
 
 from billing.models import CreditAccount
 from billing.services.catch_up import caught_up
-from customers.kernel.database import call_function
+from customers.kernel.database import call_function, call_one
 
 
 def account_settle(*, environment_id: UUID, customer_id: UUID, now: datetime) -> CreditAccount:
@@ -30,6 +30,14 @@ def account_lock(*, environment_id: UUID, customer_id: UUID, now: datetime) -> C
     """
     call_function("billing_account_settle_v1", environment=environment_id, account=customer_id, now=now)
     return CreditAccount.objects.get(customer_id=customer_id)
+
+
+def account_balance(*, customer_id: UUID) -> int:
+    """The balance in mc as it is stored: for whoever holds the account's lock."""
+    row = call_one("SELECT balance_mc FROM billing_credit_account WHERE customer_id = $1", [customer_id])
+    assert row is not None  # noqa: S101 - a lock has made the account
+    balance_mc: int = row[0]
+    return balance_mc
 
 
 def account_configure(

@@ -7,13 +7,14 @@ from uuid import UUID
 
 from django.db import transaction
 
+from billing.services.accounts import account_balance
 from customers.errors import FieldError
 from customers.kernel.caller import Caller
 from customers.kernel.instants import instant_text
 from subscriptions.errors import ResumeDateRefused, SubscriptionStateConflict
 from subscriptions.models import Subscription, SubscriptionState
 from subscriptions.services.advancing import subscription_end
-from subscriptions.services.locking import Outcome, allowed, balance_of, moved, subscription_locked
+from subscriptions.services.locking import Outcome, allowed, moved, subscription_locked
 from subscriptions.services.opening import fallback_open
 from subscriptions.services.pausing import subscription_resumed, subscription_stopped
 from subscriptions.services.periods import period_close
@@ -107,7 +108,9 @@ def subscription_uncancel(
 
 
 def _cancel_now(caller: Caller, subscription: Subscription, before: str, reason: str, now: datetime) -> None:
-    summary = period_close(subscription, at=now, balance_mc=balance_of(subscription))
+    summary = period_close(
+        subscription, at=now, balance_mc=account_balance(customer_id=subscription.customer_id)
+    )
     subscription_end(subscription, now=now)
     subscription_note(
         caller=caller,

@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from billing.models import CreditAccount
 from customers.kernel.caller import Caller
 from customers.kernel.instants import instant_text
 from subscriptions.models import GrantSchedule, Subscription, SubscriptionState
-from subscriptions.services.grants import Rolled, cycle_grants_fire, schedules_start
-from subscriptions.services.periods import period_open
+from subscriptions.services.grants import Rolled, period_grants_fire
+from subscriptions.services.periods import opening_balance_keep, period_open
 from subscriptions.services.standing import period_end
 from subscriptions.services.timeline import subscription_note
 
@@ -36,11 +35,8 @@ def period_begin(
     subscription.is_renewed = False
     subscription.renewal_due_told = False
     period = period_open(subscription, now=now)
-    given = cycle_grants_fire(
-        caller=caller, subscription=subscription, rolled_over=rolled_over, now=now
-    ) + schedules_start(caller=caller, subscription=subscription, now=now)
-    period.opening_balance_mc = CreditAccount.objects.get(customer_id=subscription.customer_id).balance_mc
-    period.save(update_fields=["opening_balance_mc"])
+    given = period_grants_fire(caller=caller, subscription=subscription, rolled_over=rolled_over, now=now)
+    opening_balance_keep(period, subscription)
     subscription_note(
         caller=caller,
         subscription=subscription,

@@ -9,16 +9,15 @@ from uuid import UUID
 
 from django.db import transaction
 
-from billing.models import CreditAccount
 from customers.errors import FieldError
 from customers.kernel.caller import Caller
 from customers.kernel.instants import instant_text
 from subscriptions.errors import ContractDateRefused, SubscriptionExists
 from subscriptions.models import Subscription, SubscriptionState
-from subscriptions.services.grants import cycle_grants_fire, schedules_start
+from subscriptions.services.grants import period_grants_fire
 from subscriptions.services.locking import Outcome, moved, subscription_locked
 from subscriptions.services.opening import has_live
-from subscriptions.services.periods import period_open
+from subscriptions.services.periods import opening_balance_keep, period_open
 from subscriptions.services.standing import period_end, standing_clear, standing_push
 from subscriptions.services.timeline import subscription_note
 
@@ -96,9 +95,6 @@ def _revive(caller: Caller, subscription: Subscription, now: datetime) -> int:
     subscription.save()
     period = period_open(subscription, now=now)
     standing_clear(subscription, now=now)
-    given = cycle_grants_fire(caller=caller, subscription=subscription, now=now) + schedules_start(
-        caller=caller, subscription=subscription, now=now
-    )
-    period.opening_balance_mc = CreditAccount.objects.get(customer_id=subscription.customer_id).balance_mc
-    period.save(update_fields=["opening_balance_mc"])
+    given = period_grants_fire(caller=caller, subscription=subscription, now=now)
+    opening_balance_keep(period, subscription)
     return given

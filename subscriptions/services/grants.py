@@ -72,18 +72,18 @@ def first_grants_fire(*, caller: Caller, subscription: Subscription, now: dateti
         for template in templates_of(subscription.variant)
         if template.grant_type == GrantType.ONE_TIME
     )
-    given += cycle_grants_fire(caller=caller, subscription=subscription, now=now)
-    return given + schedules_start(caller=caller, subscription=subscription, now=now)
+    return given + period_grants_fire(caller=caller, subscription=subscription, now=now)
 
 
-def cycle_grants_fire(
+def period_grants_fire(
     *, caller: Caller, subscription: Subscription, rolled_over: RolledOver = _NOTHING, now: datetime
 ) -> int:
-    """The grants of the current period. Returns the mc."""
-    return sum(
+    """When a period begins: its grants, and the schedules that its variant needs and has not. Returns the mc."""
+    given = sum(
         _fire(caller, subscription, template, _period(subscription), now, rolled_over.get(template.id))
         for template in cycle_templates(subscription.variant)
     )
+    return given + schedules_start(caller=caller, subscription=subscription, now=now)
 
 
 def schedules_start(*, caller: Caller, subscription: Subscription, now: datetime) -> int:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from billing.models import CreditAccount
 from billing.services.accounts import account_lock
 from customers.kernel.caller import Caller
 from customers.models import Customer
@@ -24,11 +23,10 @@ class Outcome:
     credits_granted_mc: int = 0
 
 
-def customer_locked(*, environment_id: UUID, customer: Customer, now: datetime) -> int:
-    """The customer's account's lock, nothing being due on it; returns its balance in mc. In a transaction."""
+def customer_locked(*, environment_id: UUID, customer: Customer, now: datetime) -> None:
+    """The customer's account's lock, nothing being due on it. In a transaction."""
     subscription_catch_up(environment_id=environment_id, customer_id=customer.id, now=now)
-    account = account_lock(environment_id=environment_id, customer_id=customer.id, now=now)
-    return account.balance_mc
+    account_lock(environment_id=environment_id, customer_id=customer.id, now=now)
 
 
 def subscription_locked(*, caller: Caller, subscription_id: UUID, now: datetime) -> Subscription:
@@ -49,11 +47,6 @@ def subscription_locked(*, caller: Caller, subscription_id: UUID, now: datetime)
     if subscription.failed_at is not None:
         raise SubscriptionParked(subscription.failure)
     return subscription
-
-
-def balance_of(subscription: Subscription) -> int:
-    """The customer's balance in mc, under the lock."""
-    return CreditAccount.objects.get(customer_id=subscription.customer_id).balance_mc
 
 
 def moved(subscription: Subscription, action: str) -> str:

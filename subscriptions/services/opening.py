@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from billing.models import CreditAccount
 from customers.kernel.caller import Caller
 from customers.kernel.ids import uuid7
 from customers.kernel.instants import instant_text
@@ -15,7 +14,7 @@ from customers.models import Customer
 from subscriptions.engine.calendar import calendar_step, steps_containing
 from subscriptions.models import LIVE_STATES, PlanVariant, Subscription, SubscriptionState
 from subscriptions.services.grants import first_grants_fire
-from subscriptions.services.periods import period_open
+from subscriptions.services.periods import opening_balance_keep, period_open
 from subscriptions.services.standing import standing_clear, standing_push
 from subscriptions.services.timeline import subscription_note
 from subscriptions.services.variant_versions import variant_current_hold
@@ -42,8 +41,7 @@ def subscription_open(
     period = period_open(subscription, now=now)
     standing_clear(subscription, now=now)
     given = first_grants_fire(caller=caller, subscription=subscription, now=now)
-    period.opening_balance_mc = CreditAccount.objects.get(customer_id=customer.id).balance_mc
-    period.save(update_fields=["opening_balance_mc"])
+    opening_balance_keep(period, subscription)
     ends = subscription.trial_ends_at
     subscription_note(
         caller=caller,

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from billing.services.accounts import account_balance
 from metering.selectors.consumption import consumption_of
 from subscriptions.models import Subscription, SubscriptionPeriod
 
@@ -24,6 +25,12 @@ def period_open(subscription: Subscription, *, now: datetime) -> SubscriptionPer
         },
     )
     return period
+
+
+def opening_balance_keep(period: SubscriptionPeriod, subscription: Subscription) -> None:
+    """Once the period's grants have fired."""
+    period.opening_balance_mc = account_balance(customer_id=subscription.customer_id)
+    period.save(update_fields=["opening_balance_mc"])
 
 
 def period_of(subscription: Subscription) -> SubscriptionPeriod:

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
-from billing.models import CreditAccount
+from billing.services.accounts import account_balance
 from customers.errors import DomainError
 from customers.kernel.caller import Caller
 from customers.models import Environment, Job
@@ -131,7 +131,7 @@ def _moved(caller: Caller, parameters: dict[str, Any], subscription: Subscriptio
             reason=parameters["reason"],
             now=environment_now(environment),
         )
-        balance_mc = CreditAccount.objects.get(customer_id=subscription.customer_id).balance_mc
+        balance_mc = account_balance(customer_id=subscription.customer_id)
         if parameters["preview"]:
             transaction.set_rollback(True)
     return {

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from billing.models import CreditAccount, Hold, HoldState
-from billing.services.accounts import account_settle
+from billing.models import Hold, HoldState
+from billing.services.accounts import account_balance, account_settle
 from billing.services.auto_topups import auto_topup_remove
 from billing.services.credits import credits_adjust
 from customers.kernel.caller import Caller
@@ -77,7 +77,7 @@ def _wind_down(caller: Caller, customer: Customer, reason: str, now: datetime) -
     )
     voided_mc, entry_id = _void_balance(caller, customer, reason, now)
     deleted = customer_delete(caller=caller, customer_id=customer.id, reason=reason, now=now)
-    balance_mc = CreditAccount.objects.get(customer_id=customer.id).balance_mc
+    balance_mc = account_balance(customer_id=customer.id)
     return {
         "reservations_released": released,
         "pending_credits_voided": pending.credits,
@@ -124,7 +124,7 @@ def _release_holds(caller: Caller, customer: Customer, now: datetime) -> list[di
 
 
 def _void_balance(caller: Caller, customer: Customer, reason: str, now: datetime) -> tuple[int, UUID | None]:
-    balance_mc = CreditAccount.objects.get(customer_id=customer.id).balance_mc
+    balance_mc = account_balance(customer_id=customer.id)
     if balance_mc <= 0:
         return 0, None
     movement = credits_adjust(
