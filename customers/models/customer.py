@@ -40,6 +40,10 @@ class Customer(models.Model):
     payment_provider = models.CharField(max_length=40, null=True, blank=True)  # noqa: DJ001
     payment_provider_customer_id = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001
     payment_method_id = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001
+    # Percent, on invoices; null: none.
+    tax_rate = models.DecimalField(max_digits=7, decimal_places=4, null=True, blank=True)
+    tax_id = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
+    billing_address = models.CharField(max_length=1000, null=True, blank=True)  # noqa: DJ001
     metadata = models.JSONField(default=dict, db_default={}, blank=True)
     # Webhook events of one customer carry 1, 2, 3, … without gaps; this is the last number given.
     event_sequence = models.BigIntegerField(default=0, db_default=0)
@@ -64,6 +68,10 @@ class Customer(models.Model):
             models.CheckConstraint(
                 condition=models.Q(overage_limit_mc__isnull=True) | models.Q(overage_limit_mc__gte=0),
                 name="overage_limit_is_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(tax_rate__isnull=True) | models.Q(tax_rate__gte=0, tax_rate__lte=100),
+                name="tax_rate_is_a_percentage",
             ),
         )
         # The trigram index behind the search is in the migration that makes its function.

@@ -1,3 +1,4 @@
+from subscriptions.models.billing_run import ChargeSeries, PeriodInvoice
 from subscriptions.models.plan import (
     BillingCycle,
     BillingMode,
@@ -7,6 +8,7 @@ from subscriptions.models.plan import (
     Plan,
     PlanVariant,
 )
+from subscriptions.models.price_plan import PricePlan, PricePlanStatus, PricePlanVersion, PriceTerm
 from subscriptions.models.subscription import (
     LIVE_STATES,
     GrantRun,
@@ -22,13 +24,19 @@ __all__ = [
     "LIVE_STATES",
     "BillingCycle",
     "BillingMode",
+    "ChargeSeries",
     "CreditGrantTemplate",
     "GrantInterval",
     "GrantRun",
     "GrantSchedule",
     "GrantType",
+    "PeriodInvoice",
     "Plan",
     "PlanVariant",
+    "PricePlan",
+    "PricePlanStatus",
+    "PricePlanVersion",
+    "PriceTerm",
     "Subscription",
     "SubscriptionChange",
     "SubscriptionPeriod",

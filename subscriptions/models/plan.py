@@ -73,6 +73,10 @@ class PlanVariant(models.Model):
     price_minor = models.BigIntegerField(null=True)
     currency = models.CharField(max_length=3, null=True)  # noqa: DJ001 - null: nothing was said
     fallback_variant = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="+")
+    # What usage costs in money beside what the variant grants in credits.
+    price_plan_version = models.ForeignKey(
+        "subscriptions.PricePlanVersion", null=True, on_delete=models.PROTECT, related_name="variants"
+    )
     metadata = models.JSONField(default=dict)
     archived_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()

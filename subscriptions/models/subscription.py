@@ -40,6 +40,10 @@ class Subscription(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="subscriptions")
     variant = models.ForeignKey(PlanVariant, on_delete=models.PROTECT, related_name="subscriptions")
     status = models.CharField(max_length=14, choices=SubscriptionState.choices)
+    # Whether it drives the customer's credit account; one to a price plan alone does not, and may be one of several.
+    holds_credits = models.BooleanField(default=True)
+    # Each period is invoiced by itself when it is over.
+    invoices_automatically = models.BooleanField(default=False)
     timezone = models.CharField(max_length=64)
     started_at = models.DateTimeField()
     anchor_at = models.DateTimeField()
@@ -80,7 +84,7 @@ class Subscription(models.Model):
         constraints = (
             models.UniqueConstraint(
                 fields=("environment", "customer"),
-                condition=Q(status__in=("trialing", "active", "overdue", "paused")),
+                condition=Q(status__in=("trialing", "active", "overdue", "paused"), holds_credits=True),
                 name="a_customer_has_one_live_credit_subscription",
             ),
             models.UniqueConstraint(

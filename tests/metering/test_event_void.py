@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from billing.services.verification import ledger_verify
-from metering.services.usage_rollups import usage_roll
 from tests.conftest import Api, Character
 from tests.making import balance, give, history, make_metric, use
+from tests.metering.rolling import roll
 
 TIERS = [{"up_to": 10, "credit_cost": 10}, {"up_to": None, "credit_cost": 1}]
 
@@ -151,18 +151,13 @@ def test_reports_leave_voided_events_out(priced: Api, when: str) -> None:
     use(priced, 2, timestamp="2026-04-01T09:10:00Z")
     event_id = use(priced, 5, timestamp="2026-04-01T09:20:00Z")["event_id"]
     if when == "after":
-        usage_roll_all()
+        roll()
     # when
     void(priced, event_id)
-    usage_roll_all()
+    roll()
     # then
     rows = priced.get(f"/v1/{span}&group_by=day")["data"]
     assert [row["quantity"] for row in rows] == [2]
-
-
-def usage_roll_all() -> None:
-    while usage_roll():
-        pass
 
 
 def test_reasons_and_ids_are_checked(priced: Api) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
-from time import sleep
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
@@ -23,23 +20,9 @@ from metering.services.usage import UsageInput, usage_record
 from metering.services.usage_rollups import usage_rebuild, usage_roll
 from tests.conftest import Api, Character, make_character
 from tests.making import give, make_metric, use
+from tests.metering.rolling import roll
 
-_LEFT = """
-SELECT 1 FROM metering_usage_event e, metering_usage_watermark w
-WHERE e.recorded_xid >= w.recorded_before AND (w.stored_before IS NULL OR e.created_at >= w.stored_before) LIMIT 1
-"""
 CUSTOMER = "/v1/customer-by-external-id"
-
-
-def roll() -> None:
-    """Roll up until nothing is left: transactions of the other tests' databases hold ours back for a moment, too."""
-    with psycopg.connect(os.environ["TEST_SUPERUSER_URL"], autocommit=True) as raw:
-        for _ in range(200):
-            usage_roll()
-            if raw.execute(_LEFT).fetchone() is None:
-                return
-            sleep(0.02)
-    pytest.fail("the roll-up does not come to an end")
 
 
 def summary(api: Api, query: str = "") -> dict[str, Any]:
