@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from billing.models import CreditAccount
 from billing.services.catch_up import caught_up
 from customers.kernel.database import call_function, call_one
 
 
-def account_settle(*, environment_id: UUID, customer_id: UUID, now: datetime) -> CreditAccount:
+def account_settle(*, environment_id: UUID, customer_id: UUID, now: datetime) -> None:
     """Lock an account, making it at first touch, and do all that is due on it by `now`, higher apps' work too."""
     caught_up(
         lambda: call_function(
@@ -20,16 +19,19 @@ def account_settle(*, environment_id: UUID, customer_id: UUID, now: datetime) ->
         customer_id=customer_id,
         now=now,
     )
-    return CreditAccount.objects.get(customer_id=customer_id)
 
 
-def account_lock(*, environment_id: UUID, customer_id: UUID, now: datetime) -> CreditAccount:
+def account_lock(*, environment_id: UUID, customer_id: UUID, now: datetime) -> bool:
     """Lock an account for the rest of the transaction, settled to `now` or to just before its `catch_up_at`.
 
-    For whoever does the work that is due then: what dies at that very instant is still there.
+    For whoever does the work that is due then: what dies at that very instant is still there. Returns whether the
+    account says that there is such work.
     """
-    call_function("billing_account_settle_v1", environment=environment_id, account=customer_id, now=now)
-    return CreditAccount.objects.get(customer_id=customer_id)
+    answer = call_function(
+        "billing_account_settle_v1", environment=environment_id, account=customer_id, now=now
+    )
+    is_due: bool = answer.status == "catch-up-due"
+    return is_due
 
 
 def account_balance(*, customer_id: UUID) -> int:

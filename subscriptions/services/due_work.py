@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, transaction
 
-from billing.services.accounts import account_lock, account_settle
+from billing.services.accounts import account_balance, account_lock, account_settle
 from customers.errors import DomainError
 from customers.kernel.caller import Caller
 from customers.kernel.database import call_table, connection_tidy, environment_scope
@@ -139,10 +139,11 @@ def _visit(due: Any, now: datetime) -> bool | None:
 def _catch_up_some(environment_id: UUID, customer_id: UUID, now: datetime) -> bool:
     """Whether more is due."""
     with transaction.atomic():
-        account_lock(environment_id=environment_id, customer_id=customer_id, now=now)
+        is_due = account_lock(environment_id=environment_id, customer_id=customer_id, now=now)
         subscription = _due(customer_id, now)
         if subscription is None:
-            _account_free(environment_id, customer_id, now)
+            if is_due:
+                _account_free(environment_id, customer_id, now)
             return False
         try:
             with transaction.atomic():
@@ -157,7 +158,7 @@ def _catch_up_some(environment_id: UUID, customer_id: UUID, now: datetime) -> bo
 
 
 def _account_free(environment_id: UUID, customer_id: UUID, now: datetime) -> None:
-    """Nothing is due, so the account must not say that something is."""
+    """Nothing is due, so the account must not go on saying that something is."""
     subscription = Subscription.objects.filter(customer_id=customer_id, status__in=LIVE_STATES).first()
     if subscription is not None and subscription.failed_at is None:
         standing_push(subscription, now=now)
@@ -206,16 +207,11 @@ def _steps(subscription: Subscription, now: datetime) -> bool:
 def _step(subscription: Subscription, at: datetime) -> None:
     """Everything due at one instant, in the order of spec section 18."""
     standing_clear(subscription, now=at - _JUST_BEFORE)
-    account = account_lock(
-        environment_id=subscription.environment_id,
-        customer_id=subscription.customer_id,
-        now=at - _JUST_BEFORE,
-    )
     work = Work(
         subscription=subscription,
         at=at,
         caller=schedule_caller(subscription.environment_id),
-        balance_before_mc=account.balance_mc,
+        balance_before_mc=account_balance(customer_id=subscription.customer_id),
     )
     kinds = due_kinds(clockwork_of(subscription, not_before=at), at)
     _roll_over(work, kinds)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from billing.models import CreditAccount
+from billing.services.accounts import account_configure
 from billing.services.verification import ledger_verify
 from customers.kernel.database import environment_scope
 from subscriptions.models import GrantRun, Subscription, SubscriptionPeriod
@@ -13,7 +15,7 @@ from subscriptions.services import due_work
 from tests.clock import clock_set
 from tests.conftest import Api, Character
 from tests.making import balance, give, history, make_metric, use
-from tests.subscriptions.deals import BEGIN, BUDGET, PREPAID, Deal, make_variant, subscribe
+from tests.subscriptions.deals import BEGIN, BUDGET, PREPAID, Deal, at, make_variant, subscribe
 
 
 @pytest.fixture(autouse=True)
@@ -322,6 +324,46 @@ def test_a_contract_is_told_to_end_and_ends(api: Api, acme: Character) -> None:
     assert deal.payload("contract_ending_soon")["days_remaining"] == 30
     assert deal.payload("contract_ended")["usage_summary"]["total_credits_consumed"] == 10_000
     assert (deal.look()["status"], deal.balance()) == ("contract_ended", 0)
+
+
+# --- nothing to do
+
+
+def test_when_nothing_is_due_nothing_is_written(api: Api, acme: Character) -> None:
+    deal = subscribe(api, acme.test, make_variant(acme.test, BUDGET))
+    with environment_scope(acme.test.id):
+        before = (Subscription.objects.get().updated_at, CreditAccount.objects.get().version)
+
+    deal.work("2026-02-28T11:59:59")
+
+    with environment_scope(acme.test.id):
+        assert (Subscription.objects.get().updated_at, CreditAccount.objects.get().version) == before
+
+
+def test_an_account_that_waits_for_nothing_is_freed(api: Api, acme: Character) -> None:
+    # given an account that says, wrongly, that work is due on it
+    make_metric(api)
+    deal = subscribe(api, acme.test, make_variant(acme.test, BUDGET))
+    with environment_scope(acme.test.id):
+        customer_id = Subscription.objects.get().customer_id
+        account_configure(
+            environment_id=acme.test.id,
+            customer_id=customer_id,
+            catch_up_at=at("2026-02-01"),
+            cycle_started_at=None,
+            cycle_ends_at=None,
+            plan_variant_id=None,
+            usage_suspended=None,
+            now=BEGIN,
+        )
+    # when a call comes after that instant
+    deal.time("2026-02-02")
+    answer = use(api, 1)
+    # then it goes through, and the account says again what the subscription says
+    assert answer.status == 202
+    with environment_scope(acme.test.id):
+        account = CreditAccount.objects.get()
+    assert (account.catch_up_at, account.cycle_started_at) == (at("2026-02-28T12:00"), BEGIN)
 
 
 # --- failures
