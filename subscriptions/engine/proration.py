@@ -16,8 +16,3 @@ def prorated(credits_mc: int, starts_at: datetime, ends_at: datetime, at: dateti
     whole = (ends_at - starts_at) // _SECOND
     left = min(max((ends_at - at) // _SECOND, 0), whole)
     return credits_mc * left // whole if whole > 0 else 0
-
-
-def upgrade(old_mc: int, new_mc: int, starts_at: datetime, ends_at: datetime, at: datetime) -> int:
-    """What an immediate change grants: the difference for the rest of the period, and never less than nothing."""
-    return prorated(max(new_mc - old_mc, 0), starts_at, ends_at, at)

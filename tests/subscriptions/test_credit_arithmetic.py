@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from subscriptions.engine.proration import prorated, upgrade
+from subscriptions.engine.proration import prorated
 from subscriptions.engine.rollover import rolled, rolled_priority
 
 START = datetime(2026, 4, 1, tzinfo=UTC)
@@ -59,12 +59,6 @@ def test_rolled_credits_burn_after_the_new_ones(template, rolled_over):
 )
 def test_the_share_of_the_rest_of_a_month(at, share_mc):
     assert prorated(300_000, START, END, at) == share_mc
-
-
-def test_only_an_upgrade_grants():
-    middle = datetime(2026, 4, 16, tzinfo=UTC)
-    assert upgrade(100_000, 300_000, START, END, middle) == 100_000
-    assert upgrade(300_000, 100_000, START, END, middle) == 0
 
 
 def test_the_share_is_the_same_within_one_second():
