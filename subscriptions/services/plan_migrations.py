@@ -70,9 +70,10 @@ def migrate(work: JobWork) -> dict[str, Any]:
         page = list(_page(work.parameters, after))
         if not page:
             return {"subscriptions": work.done, **counts}
+        environment = Environment.objects.get(id=caller.environment_id)
         # Moves and their rows together: a worker whose job was taken away has moved nobody.
         with transaction.atomic():
-            rows = [_move(caller, work.parameters, subscription) for subscription in page]
+            rows = [_move(caller, work.parameters, subscription, environment) for subscription in page]
             counts = _counted(counts, rows)
             after = str(page[-1].id)
             work.save(
@@ -104,7 +105,9 @@ def _page(parameters: dict[str, Any], after: str | None) -> QuerySet[Subscriptio
     return subscriptions.order_by("id")[:_PAGE]
 
 
-def _move(caller: Caller, parameters: dict[str, Any], subscription: Subscription) -> dict[str, Any]:
+def _move(
+    caller: Caller, parameters: dict[str, Any], subscription: Subscription, environment: Environment
+) -> dict[str, Any]:
     """The row of one subscriber. Who is planned to move there already is left alone."""
     row = {
         "subscription_id": subscription.public_id,
@@ -115,13 +118,14 @@ def _move(caller: Caller, parameters: dict[str, Any], subscription: Subscription
     if str(subscription.pending_variant_id) == parameters["to"] and parameters["effective"] == "period_end":
         return {**row, "outcome": "planned_before"}
     try:
-        return {**row, **_moved(caller, parameters, subscription)}
+        return {**row, **_moved(caller, parameters, subscription, environment)}
     except DomainError as refusal:
         return {**row, "outcome": "refused", "error": {"code": refusal.code, "detail": refusal.detail}}
 
 
-def _moved(caller: Caller, parameters: dict[str, Any], subscription: Subscription) -> dict[str, Any]:
-    environment = Environment.objects.get(id=caller.environment_id)
+def _moved(
+    caller: Caller, parameters: dict[str, Any], subscription: Subscription, environment: Environment
+) -> dict[str, Any]:
     with transaction.atomic():
         outcome = subscription_change(
             caller=caller,
