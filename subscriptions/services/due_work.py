@@ -65,7 +65,6 @@ class Work:
     caller: Caller
     #: The balance just before the instant: what the ending period closes with.
     balance_before_mc: int
-    firing: dict[UUID, Interval] = field(default_factory=dict)
     rolled_over: RolledOver = field(default_factory=dict)
 
     def move(self, action: str) -> str:
@@ -232,9 +231,9 @@ def _roll_over(work: Work, kinds: Sequence[str]) -> None:
         period = Interval(work.at, period_end(subscription, steps=subscription.anchor_steps + 1))
     if period is None and "grants" not in kinds:
         return
-    work.firing = intervals_ahead(subscription, period=period, now=work.at)
+    firing = intervals_ahead(subscription, period=period, now=work.at)
     work.rolled_over = rollovers_make(
-        caller=work.caller, subscription=subscription, firing=work.firing, now=work.at
+        caller=work.caller, subscription=subscription, firing=firing, now=work.at
     )
 
 

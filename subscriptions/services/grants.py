@@ -65,6 +65,16 @@ def cycle_templates(variant: PlanVariant) -> list[CreditGrantTemplate]:
     ]
 
 
+def scheduled_templates(variant: PlanVariant) -> list[CreditGrantTemplate]:
+    """Those that fire at times of their own, each with a schedule."""
+    return [
+        template
+        for template in templates_of(variant)
+        if template.grant_type == GrantType.RECURRING
+        and template.grant_interval != GrantInterval.BILLING_CYCLE
+    ]
+
+
 def first_grants_fire(*, caller: Caller, subscription: Subscription, now: datetime) -> int:
     """When a subscription starts: what is given once, what is given each period, and the schedules. Returns the mc."""
     given = sum(
@@ -88,12 +98,7 @@ def period_grants_fire(
 
 def schedules_start(*, caller: Caller, subscription: Subscription, now: datetime) -> int:
     """Make the schedules that the variant needs and has not, drop the others, and fire the present intervals."""
-    templates = {
-        template.id: template
-        for template in templates_of(subscription.variant)
-        if template.grant_type == GrantType.RECURRING
-        and template.grant_interval != GrantInterval.BILLING_CYCLE
-    }
+    templates = {template.id: template for template in scheduled_templates(subscription.variant)}
     schedules = GrantSchedule.objects.filter(subscription_id=subscription.id)
     schedules.exclude(template_id__in=templates).delete()
     known = set(schedules.values_list("template_id", flat=True))
@@ -118,8 +123,7 @@ def schedules_follow(*, caller: Caller, subscription: Subscription, now: datetim
     """After a change of variant: a schedule goes on for a new template of the same interval; others start. The mc."""
     free = {
         (template.grant_interval, template.interval_seconds): template
-        for template in templates_of(subscription.variant)
-        if template.grant_type == GrantType.RECURRING
+        for template in scheduled_templates(subscription.variant)
     }
     for schedule in GrantSchedule.objects.filter(subscription_id=subscription.id).select_related("template"):
         old = schedule.template
@@ -142,7 +146,7 @@ def schedules_skip(*, caller: Caller, subscription: Subscription, now: datetime)
             subscription.timezone,
             now,
         )
-        schedule.next_at = _step(schedule, subscription, schedule.steps)
+        schedule.next_at = _step(schedule, schedule.steps)
         given += _schedule_fire(caller, schedule, None, now)
     return given
 
@@ -157,8 +161,11 @@ def schedules_shift(*, subscription: Subscription, by: timedelta) -> None:
 
 def due_schedules(subscription: Subscription, *, now: datetime) -> list[GrantSchedule]:
     """Those whose next interval has begun."""
-    schedules = GrantSchedule.objects.filter(subscription_id=subscription.id, next_at__lte=now)
-    return list(schedules.select_related("template", "subscription").order_by("next_at", "template_id"))
+    due = GrantSchedule.objects.filter(subscription_id=subscription.id, next_at__lte=now)
+    schedules = list(due.select_related("template").order_by("next_at", "template_id"))
+    for schedule in schedules:
+        schedule.subscription = subscription
+    return schedules
 
 
 def rollovers_make(
@@ -182,8 +189,7 @@ def intervals_ahead(
     """What fires at `now`: the schedules that are due and, when a period begins, its templates."""
     firing: dict[UUID, Interval] = {}
     for schedule in due_schedules(subscription, now=now):
-        ends_at = _step(schedule, schedule.subscription, schedule.steps + 1)
-        firing[schedule.template_id] = Interval(schedule.next_at, ends_at)
+        firing[schedule.template_id] = _interval(schedule)
     if period is not None:
         firing |= {template.id: period for template in cycle_templates(subscription.variant)}
     return firing
@@ -292,24 +298,28 @@ def _schedule_start(
         anchor_at=anchor_at,
         steps=steps,
     )
-    schedule.next_at = _step(schedule, subscription, steps)
+    schedule.next_at = _step(schedule, steps)
     return _schedule_fire(caller, schedule, None, now)
 
 
 def _schedule_fire(caller: Caller, schedule: GrantSchedule, rolled_over: Rolled | None, now: datetime) -> int:
-    subscription = schedule.subscription
-    interval = Interval(schedule.next_at, _step(schedule, subscription, schedule.steps + 1))
-    given = _fire(caller, subscription, schedule.template, interval, now, rolled_over)
+    interval = _interval(schedule)
+    given = _fire(caller, schedule.subscription, schedule.template, interval, now, rolled_over)
     schedule.steps += 1
     schedule.next_at = interval.ends_at
     schedule.save()
     return given
 
 
-def _step(schedule: GrantSchedule, subscription: Subscription, steps: int) -> datetime:
-    template = schedule.template
+def _interval(schedule: GrantSchedule) -> Interval:
+    """What it fires for next."""
+    return Interval(schedule.next_at, _step(schedule, schedule.steps + 1))
+
+
+def _step(schedule: GrantSchedule, steps: int) -> datetime:
+    template, timezone = schedule.template, schedule.subscription.timezone
     return interval_step(
-        schedule.anchor_at, template.grant_interval, template.interval_seconds, subscription.timezone, steps
+        schedule.anchor_at, template.grant_interval, template.interval_seconds, timezone, steps
     )
 
 
