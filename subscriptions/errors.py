@@ -130,3 +130,17 @@ class FallbackRefused(DomainError):
     """`fallback_variant_id` must name another plan variant of this environment that is still sold."""
 
     code, status, title = "fallback-refused", 422, "The variant cannot fall back to that one"
+
+
+class InvalidPricePlan(DomainError):
+    """The charges of the price plan make no sense: tiers that do not ascend, a last tier that is not open, a negative
+    price, a field that does not belong to the pricing model. `errors` names each place."""
+
+    code, status, title = "invalid-price-plan", 422, "The price plan is not valid"
+
+
+class AmountTooLarge(DomainError):
+    """A line would come to more than an invoice can hold (10^15 minor units). Look for a price or a quantity that was
+    entered in the wrong unit."""
+
+    code, status, title = "amount-too-large", 422, "The amount is too large for an invoice"

@@ -44,6 +44,16 @@ def total(amounts: Iterable[Decimal]) -> Decimal:
     return reduce(_CONTEXT.add, amounts, Decimal(0))
 
 
+def times(value: Decimal, factor: int) -> Decimal:
+    """Their exact product, without trailing zeros."""
+    return unscaled(int(_CONTEXT.multiply(value, Decimal(PRODUCT * factor))), scale=PRODUCT)
+
+
+def half_up(value: Decimal) -> int:
+    """A whole number from one that is not negative and has at most twenty decimals."""
+    return rounded(int(_CONTEXT.multiply(value, Decimal(PRODUCT))))
+
+
 def rounded(product: int) -> int:
     """A product as a whole number, half up. The only rounding there is; nothing negative is ever rounded."""
     return (product + HALF) // PRODUCT
