@@ -14,7 +14,7 @@ from customers.models import Customer, OveragePolicy
 _POLICY_HELP = (
     "Block refuses usage that blocks do not cover. Allow goes into overdraft; notify also sends a webhook."
 )
-_LABELS = ("display_name", "name", "email")
+_LABELS = ("display_name", "name", "email", "billing_address", "tax_id", "tax_rate")
 _SETTINGS = ("overage_policy", "overage_limit_mc", "low_balance_threshold_mc", "timezone", "metadata")
 
 
@@ -24,6 +24,23 @@ class _SettingsForm(forms.Form):
     display_name = forms.CharField(required=False, max_length=200, help_text="What people see. A label only.")
     name = forms.CharField(required=False, max_length=200, label="Legal name")
     email = forms.CharField(required=False, max_length=320, label="E-mail")
+    billing_address = forms.CharField(
+        required=False,
+        max_length=1000,
+        label="Billing address",
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="As invoices print it.",
+    )
+    tax_id = forms.CharField(required=False, max_length=64, label="Tax id")
+    tax_rate = forms.DecimalField(
+        required=False,
+        min_value=0,
+        max_value=100,
+        max_digits=7,
+        decimal_places=4,
+        label="Tax rate (%)",
+        help_text="On invoices to come. Empty: no tax.",
+    )
     overage_policy = forms.ChoiceField(
         choices=OveragePolicy.choices,
         initial=OveragePolicy.BLOCK,
@@ -63,7 +80,7 @@ class NewCustomerForm(_SettingsForm):
         help_text="Only if it must be one of your choice. Empty: a new UUID.",
     )
 
-    field_order = ("external_id", "display_name", "name", "email")
+    field_order = ("external_id", *_LABELS)
 
 
 class CustomerForm(_SettingsForm):

@@ -6,10 +6,19 @@ from collections.abc import Mapping, Sequence
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 
 from customers.admin.customer_panels import CustomerPanel, panel_register
-from customers.admin.display import copyable, credits_shown, instant_shown, json_shown, text_or_nothing
+from customers.admin.display import (
+    NOTHING,
+    copyable,
+    credits_shown,
+    instant_shown,
+    json_shown,
+    text_or_nothing,
+)
 from customers.admin.records import Fact, list_url, record_url
+from customers.kernel.amounts import units_shown
 from customers.kernel.ids import typeid
 from customers.models import AuditRecord, Customer, OutboxEvent
 
@@ -31,6 +40,9 @@ def _details(_request: HttpRequest, customer: Customer) -> str:
         Fact("Overdraft limit", credits_shown(customer.overage_limit_mc)),
         Fact("Low balance at", credits_shown(customer.low_balance_threshold_mc)),
         Fact("Time zone", customer.timezone),
+        Fact("Billing address", text_or_nothing(customer.billing_address)),
+        Fact("Tax id", text_or_nothing(customer.tax_id)),
+        Fact("Tax rate", _tax_rate(customer)),
         Fact("Payment", text_or_nothing(_payment(customer))),
         Fact("Created", instant_shown(customer.created_at)),
         Fact("Updated", instant_shown(customer.updated_at)),
@@ -38,6 +50,10 @@ def _details(_request: HttpRequest, customer: Customer) -> str:
     if customer.deleted_at:
         facts.append(Fact("Deleted", instant_shown(customer.deleted_at)))
     return facts_html(facts)
+
+
+def _tax_rate(customer: Customer) -> str | SafeString:
+    return NOTHING if customer.tax_rate is None else f"{units_shown(customer.tax_rate)} %"
 
 
 def _payment(customer: Customer) -> str:

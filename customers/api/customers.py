@@ -16,6 +16,7 @@ from customers.api.fields import (
     MetadataField,
     StrictSerializer,
     TextField,
+    UnitsField,
 )
 from customers.api.idempotency import idempotent
 from customers.api.requests import ApiRequest
@@ -45,6 +46,11 @@ class _Attributes(StrictSerializer):
     payment_provider = TextField(max_length=40, required=False, allow_null=True)
     payment_provider_customer_id = TextField(max_length=255, required=False, allow_null=True)
     payment_method_id = TextField(max_length=255, required=False, allow_null=True)
+    tax_rate = UnitsField(required=False, allow_null=True, help_text="In percent, on invoices; null: no tax.")
+    tax_id = TextField(max_length=64, required=False, allow_null=True)
+    billing_address = TextField(
+        max_length=1000, required=False, allow_null=True, help_text="As it is printed, with its line breaks."
+    )
     metadata = MetadataField(required=False)
 
 
@@ -70,6 +76,9 @@ class CustomerShow(serializers.Serializer[Customer]):
     payment_provider = serializers.CharField(allow_null=True)
     payment_provider_customer_id = serializers.CharField(allow_null=True)
     payment_method_id = serializers.CharField(allow_null=True)
+    tax_rate = UnitsField(allow_null=True)
+    tax_id = serializers.CharField(allow_null=True)
+    billing_address = serializers.CharField(allow_null=True)
     metadata = MetadataField()
     created_at = InstantField()
     updated_at = InstantField()
@@ -108,6 +117,9 @@ _EXAMPLE: dict[str, Any] = {
     "payment_provider": None,
     "payment_provider_customer_id": None,
     "payment_method_id": None,
+    "tax_rate": None,
+    "tax_id": None,
+    "billing_address": None,
     "metadata": {},
     "created_at": "2026-04-03T09:01:00Z",
     "updated_at": "2026-04-03T09:01:00Z",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import available_timezones
 
@@ -18,12 +19,15 @@ _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}")
 EXTERNAL_ID_MAX: Final = 255
 #: What is nested deeper than Python's stack could be stored, and then never be read again.
 DEPTH_MAX: Final = 50
+_RATE_DECIMALS: Final = 4
 _TEXTS: Final = {
     "display_name": 200,
     "name": 200,
     "payment_provider": 40,
     "payment_provider_customer_id": 255,
     "payment_method_id": 255,
+    "tax_id": 64,
+    "billing_address": 1000,
 }
 
 
@@ -106,9 +110,21 @@ def _threshold_refusal(value: Any) -> str | None:
     return f"Must be a whole number of millicredits of at most {AMOUNT_MAX}."
 
 
+def _tax_rate_refusal(value: Any) -> str | None:
+    if value is None or (isinstance(value, Decimal) and _is_rate(value)):
+        return None
+    return f"Must be a percentage from 0 to 100, with at most {_RATE_DECIMALS} decimals."
+
+
+def _is_rate(value: Decimal) -> bool:
+    # The bounds first: only then is the number short enough to be written out.
+    return 0 <= value <= 100 and value == round(value, _RATE_DECIMALS)
+
+
 _CHECKS: Final[dict[str, Callable[[Any], str | None]]] = {
     "email": _email_refusal,
     "timezone": _timezone_refusal,
+    "tax_rate": _tax_rate_refusal,
     "overage_policy": _policy_refusal,
     "overage_limit_mc": _limit_refusal,
     "low_balance_threshold_mc": _threshold_refusal,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -185,10 +186,15 @@ def _record(
         object_id=customer.public_id,
         customer_id=customer.id,
         reason=reason,
-        changes=changes,
+        changes={field: [_recorded(value) for value in pair] for field, pair in changes.items()},
         now=now,
     )
     event_emit(caller=caller, event=f"customer.{what}", customer=customer.id, data=data, now=now)
+
+
+def _recorded(value: Any) -> Any:
+    # JSON has no exact decimals but texts.
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else value
 
 
 def _check_new(public_id: str | None, external_id: str | None, attributes: Mapping[str, Any]) -> None:

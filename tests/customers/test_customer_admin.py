@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from customers.kernel.database import environment_scope
@@ -176,6 +178,9 @@ def test_editing_goes_through_the_service(desk, api, acme):
         "overage_limit_mc": "250.5",
         "timezone": "Europe/Berlin",
         "metadata": '{"tier": "gold"}',
+        "tax_rate": "7.7",
+        "tax_id": "CHE-1",
+        "billing_address": "1 Infinite Loop\r\nCupertino",
         "reason": "They asked",
     }
 
@@ -184,8 +189,10 @@ def test_editing_goes_through_the_service(desk, api, acme):
     customer = customer_of(acme.test, "user_7")
     assert (customer.display_name, customer.overage_limit_mc) == ("New name", 250_500)
     assert (customer.timezone, customer.metadata) == ("Europe/Berlin", {"tier": "gold"})
+    assert (customer.tax_rate, customer.tax_id) == (Decimal("7.7"), "CHE-1")
     with environment_scope(acme.test.id):
-        assert AuditRecord.objects.get(action="customer.updated").reason == "They asked"
+        record = AuditRecord.objects.get(action="customer.updated")
+    assert (record.reason, record.changes["tax_rate"]) == ("They asked", [None, "7.7"])
 
 
 def test_a_bad_edit_is_shown_at_its_field_and_changes_nothing(desk, api, acme):

@@ -29,6 +29,9 @@ def test_a_customer_with_only_an_external_id_gets_a_uuid7(api):
         "payment_provider": None,
         "payment_provider_customer_id": None,
         "payment_method_id": None,
+        "tax_rate": None,
+        "tax_id": None,
+        "billing_address": None,
         "metadata": {},
         "created_at": made["created_at"],
         "updated_at": made["created_at"],
@@ -94,6 +97,18 @@ def test_any_external_id_works_percent_encoded(api, external_id):
     assert (found.status, found["external_id"]) == (200, external_id)
 
 
+def test_what_invoices_need_is_kept_exactly(api):
+    made = api.post("/v1/customers", {"external_id": "user_1", "tax_rate": "7.7", "tax_id": "CHE-1"})
+    address = "1 Infinite Loop\nCupertino"
+
+    changed = api.patch(f"/v1/customers/{made['id']}", {"tax_rate": 8.1, "billing_address": address})
+
+    assert (made["tax_rate"], made["tax_id"], made["billing_address"]) == ("7.7", "CHE-1", None)
+    assert (changed.status, changed["tax_rate"], changed["billing_address"]) == (200, "8.1", address)
+    assert api.get(f"/v1/customers/{made['id']}").json == changed.json
+    assert api.patch(f"/v1/customers/{made['id']}", {"tax_rate": None})["tax_rate"] is None
+
+
 def test_a_duplicate_is_refused_and_named(api):
     first = api.post("/v1/customers", {"external_id": "twice"})
 
@@ -134,6 +149,12 @@ def test_two_creates_at_once_make_one_customer(api, together):
         ({"external_id": "a", "overage_limit": True}, "overage_limit", "invalid"),
         ({"external_id": "a", "overage_limit": -1}, "overage_limit", "min-value"),
         ({"external_id": "a", "overage_limit": 10**15 + 1}, "overage_limit", "max-value"),
+        ({"external_id": "a", "tax_rate": -1}, "tax_rate", "invalid"),
+        ({"external_id": "a", "tax_rate": "100.0001"}, "tax_rate", "invalid"),
+        ({"external_id": "a", "tax_rate": "7.00001"}, "tax_rate", "invalid"),
+        ({"external_id": "a", "tax_rate": "seven"}, "tax_rate", "invalid"),
+        ({"external_id": "a", "tax_id": "x" * 65}, "tax_id", "max-length"),
+        ({"external_id": "a", "billing_address": "x" * 1001}, "billing_address", "max-length"),
         ({"external_id": "a", "metadata": []}, "metadata", "invalid"),
         ({"external_id": "a", "metadata": {str(n): 1 for n in range(51)}}, "metadata", "metadata-too-large"),
         ({"external_id": "a", "metadata": {"k": "x" * 8192}}, "metadata", "metadata-too-large"),

@@ -22,6 +22,9 @@ FIELDS = (
     "timezone",
     "metadata",
     "payment_provider",
+    "tax_rate",
+    "tax_id",
+    "billing_address",
 )
 scalars = st.one_of(
     st.none(),
