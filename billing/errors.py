@@ -118,3 +118,77 @@ class EventNotDebited(DomainError):
     """The usage event cost nothing or does not exist for this customer, so there is nothing to give back."""
 
     code, status, title = "event-not-debited", 422, "The event was not debited"
+
+
+class InvoiceNotFound(NotFound):
+    """There is no such invoice in this environment."""
+
+    code, title = "invoice-not-found", "There is no such invoice"
+
+
+class InvoiceIsDraft(Conflict):
+    """The invoice is a draft: nobody owes it yet. Issue it first."""
+
+    code, title = "invoice-is-draft", "The invoice has not been issued"
+
+
+class InvoiceIsIssued(Conflict):
+    """The invoice has been issued already; that happens once, and its amounts stand from then on."""
+
+    code, title = "invoice-already-issued", "The invoice has been issued already"
+
+
+class InvoiceIsPaid(Conflict):
+    """The invoice is paid. What was wrong with it is taken back with a credit note: `POST …/credit-notes`."""
+
+    code, title = "invoice-already-paid", "The invoice is paid"
+
+
+class InvoiceIsVoid(Conflict):
+    """The invoice was voided: nobody owes it, nothing is done with it any more. Others can bill what it billed."""
+
+    code, title = "invoice-void", "The invoice is void"
+
+
+class InvoiceIsUncollectible(Conflict):
+    """The invoice was given up as uncollectible. It can still be charged, marked as paid, or voided."""
+
+    code, title = "invoice-uncollectible", "The invoice is uncollectible"
+
+
+class PaymentUnderWay(Conflict):
+    """A payment of this invoice is under way, or waits for the payer to confirm it. Try again when it has ended."""
+
+    code, title = "payment-under-way", "A payment is under way"
+
+
+class LaterInvoiceContinues(Conflict):
+    """A later invoice goes on where this one stopped: it bills the same charges' further usage. Void that one first;
+    `invoice_id` in the problem names it.
+    """
+
+    code, title = "later-invoice-continues", "A later invoice continues this one"
+
+
+class InvoiceIsCredited(Conflict):
+    """There are credit notes on this invoice, and they stand. Take back the rest with another credit note."""
+
+    code, title = "invoice-credited", "There are credit notes on the invoice"
+
+
+class CreditAlreadyUsed(Conflict):
+    """This invoice put money onto the customer's credit, and later invoices have used it. Void those first."""
+
+    code, title = "credit-already-used", "The credit has been used"
+
+
+class BilledMeanwhile(Conflict):
+    """Another invoice billed the same at the same moment. Look at that one, and try again if something is left."""
+
+    code, title = "billed-meanwhile", "The same was billed at the same moment"
+
+
+class InvoiceTooLarge(DomainError):
+    """An amount of the invoice would pass 1,000,000,000,000,000 minor units. Look at the prices and the quantities."""
+
+    code, status, title = "invoice-too-large", 422, "The invoice would be too large"

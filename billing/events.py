@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from billing.models import CreditAccount, CreditBlock, Topup
+from billing.models import CreditAccount, CreditBlock, Invoice, Topup
 from customers.events import event_type
 from customers.kernel.caller import Caller
 from customers.kernel.ids import typeid
@@ -110,6 +111,78 @@ event_type(
         "effective_balance": 9000,
     },
 )
+
+_INVOICE: Final[dict[str, Any]] = {
+    "invoice_id": "inv_01k7x3s9c5ef6v8b2n4m6q8r0t",
+    "number": "INV-000042",
+    "status": "issued",
+    "currency": "usd",
+    "period_start": "2026-04-01T00:00:00Z",
+    "period_end": "2026-05-01T00:00:00Z",
+    "subtotal": 14900,
+    "tax": 0,
+    "credits_applied": 0,
+    "total_amount": 14900,
+    "amount_paid": 0,
+    "amount_due": 14900,
+    "due_date": "2026-05-15T00:00:00Z",
+}
+_INVOICE_PAID: Final = {**_INVOICE, "status": "paid", "amount_paid": 14900, "amount_due": 0}
+event_type(
+    "invoice.issued",
+    "An invoice got its number: its amounts stand, and the customer owes them. One that comes to nothing is "
+    "`invoice.paid` right after.",
+    _INVOICE,
+)
+event_type(
+    "invoice.paid",
+    "All of an invoice is paid: by a provider, by hand, by credit, or because a credit note took back what was due.",
+    {**_INVOICE_PAID, "amount": 14900, "payment_id": "pay_01k7x3s9c5ef6v8b2n4m6q8r0t", "provider": "stripe"},
+)
+event_type(
+    "invoice.payment_failed",
+    "An attempt to charge an invoice failed; it stays open. `next_attempt_at` says when it is tried again by itself.",
+    {
+        **_INVOICE,
+        "payment_id": "pay_01k7x3s9c5ef6v8b2n4m6q8r0t",
+        "failure_code": "card_declined",
+        "failure_message": "The card was declined.",
+        "next_attempt_at": "2026-05-04T00:00:00Z",
+    },
+)
+event_type(
+    "invoice.voided",
+    "An invoice was voided: nobody owes it, and what it billed can be billed again.",
+    {**_INVOICE, "status": "void", "amount_due": 0, "reason": "Wrong plan"},
+)
+event_type(
+    "invoice.uncollectible",
+    "An invoice was given up: all attempts to charge it failed, or somebody said so.",
+    {**_INVOICE, "status": "uncollectible"},
+)
+
+
+def invoice_event(
+    *, caller: Caller, invoice: Invoice, what: str, data: Mapping[str, Any] | None = None, now: datetime
+) -> None:
+    """`invoice.<what>`: the invoice as it is now, and what `data` adds."""
+    told = {
+        "invoice_id": invoice.public_id,
+        "number": invoice.number,
+        "status": invoice.status,
+        "currency": invoice.currency,
+        "period_start": instant_text(invoice.period_start),
+        "period_end": invoice.period_end_shown or instant_text(invoice.period_end),
+        "subtotal": invoice.subtotal_minor,
+        "tax": invoice.tax_minor,
+        "credits_applied": invoice.credits_applied_minor,
+        "total_amount": invoice.total_minor,
+        "amount_paid": invoice.paid_minor,
+        "amount_due": invoice.amount_due_minor,
+        "due_date": instant_text(invoice.due_at) if invoice.due_at else None,
+        **(data or {}),
+    }
+    event_emit(caller=caller, event=f"invoice.{what}", customer=invoice.customer_id, data=told, now=now)
 
 
 def topup_granted(

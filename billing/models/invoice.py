@@ -52,7 +52,7 @@ class Invoice(models.Model):
     paid_minor = models.BigIntegerField(default=0)
     # By credit notes, before it was paid.
     credited_minor = models.BigIntegerField(default=0)
-    # As they were when it was made: name, email, address, tax id.
+    # As they were when it was issued: name, email, address, tax id.
     bill_to = models.JSONField(default=dict)
     bill_from = models.JSONField(default=dict)
     memo = models.CharField(max_length=1000, blank=True, default="")
@@ -134,6 +134,9 @@ class Invoice(models.Model):
 
     @property
     def amount_due_minor(self) -> int:
+        """What somebody owes; nothing when it is void."""
+        if self.status == InvoiceStatus.VOID:
+            return 0
         return self.total_minor - self.paid_minor - self.credited_minor
 
 
