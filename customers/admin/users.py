@@ -8,19 +8,34 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.urls import URLPattern
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from customers.admin.display import NOTHING, badge, instant_shown
+from customers.admin.second_factor import second_factor_urls
 from customers.models import User
+from customers.services.second_factor import second_factor_remove
 
 _PERSON = ("Person", {"fields": ("username", "password", ("first_name", "last_name"), "email")})
-_ROLES = ("Access", {"fields": ("is_active", "is_staff", "groups")})
+_ROLES = ("Access", {"fields": ("is_active", "is_staff", "has_second_factor", "groups")})
 _SUPER = ("Everything", {"fields": ("is_superuser",)})
 _NEW = (None, {"classes": ("wide",), "fields": ("username", "usable_password", "password1", "password2")})
+
+
+class PersonForm(UserChangeForm):
+    """A second factor is set up by the person alone, and taken away by others when a phone is lost."""
+
+    def clean_has_second_factor(self) -> bool:
+        wanted = bool(self.cleaned_data["has_second_factor"])
+        if wanted and not self.instance.has_second_factor:
+            raise ValidationError("Only the person can set it up, under “Second factor”.")
+        return wanted
+
 
 # Django registered it, on being imported, with forms that our theme does not know.
 admin.site.unregister(Group)
@@ -28,10 +43,10 @@ admin.site.unregister(Group)
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
-    form = UserChangeForm
+    form = PersonForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "email", "roles", "state", "last_seen")
+    list_display = ("username", "email", "roles", "state", "second_factor", "last_seen")
     list_filter = ("is_active", "groups")
     list_filter_submit = True
     show_full_result_count = False
@@ -63,6 +78,15 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         if not change:
             obj.is_staff = True
         super().save_model(request, obj, form, change)
+        if "has_second_factor" in form.changed_data and not obj.has_second_factor:
+            second_factor_remove(obj)
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*second_factor_urls(self.admin_site), *super().get_urls()]
+
+    @admin.display(description="Second factor", boolean=True)
+    def second_factor(self, user: User) -> bool:
+        return user.has_second_factor
 
     @admin.display(description="Roles")
     def roles(self, user: User) -> SafeString:
