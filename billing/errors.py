@@ -192,3 +192,29 @@ class InvoiceTooLarge(DomainError):
     """An amount of the invoice would pass 1,000,000,000,000,000 minor units. Look at the prices and the quantities."""
 
     code, status, title = "invoice-too-large", 422, "The invoice would be too large"
+
+
+class CreditNoteNotFound(NotFound):
+    """There is no such credit note in this environment."""
+
+    code, title = "credit-note-not-found", "There is no such credit note"
+
+
+class CreditNoteTooLarge(DomainError):
+    """More would be taken back than there is: than is due of an open invoice, or than was paid of a paid one, counting
+    earlier credit notes. `available` in the problem says how much there is.
+    """
+
+    code, status, title = "credit-note-too-large", 422, "More than there is to take back"
+
+
+class CreditNoteKindForbidden(Conflict):
+    """A `reduction` is for an invoice that is not paid yet; `balance` and `refund` give back what was paid."""
+
+    code, title = "credit-note-kind", "Not this kind of credit note now"
+
+
+class RefundNotPossible(Conflict):
+    """The invoice was not paid by a provider that can pay back. Give the money as `balance`, for the next invoice."""
+
+    code, title = "refund-not-possible", "This cannot be paid back"

@@ -33,7 +33,7 @@ class Totals:
 
 def totals_of(*, subtotal_minor: int, tax_rate: Decimal, credit_minor: int) -> Totals:
     """With as much of the customer's credit as there is something to use it for."""
-    tax = share_of(subtotal_minor, _millionths(tax_rate), _MILLION)
+    tax = part_of(subtotal_minor, _millionths(tax_rate), _MILLION)
     gross = subtotal_minor + tax
     return Totals(
         subtotal_minor=subtotal_minor,
@@ -42,11 +42,16 @@ def totals_of(*, subtotal_minor: int, tax_rate: Decimal, credit_minor: int) -> T
     )
 
 
-def share_of(amount_minor: int, part: int, whole: int) -> int:
+def part_of(amount_minor: int, part: int, whole: int) -> int:
     """`part` of `whole` of the amount, half away from nothing; in whole numbers, so exact whatever the size."""
     product, doubled = amount_minor * part, 2 * whole
     rounded = (2 * abs(product) + abs(whole)) // abs(doubled)
     return rounded if (product < 0) == (whole < 0) else -rounded
+
+
+def with_tax(amount_minor: int, tax_rate: Decimal) -> int:
+    """An amount and the tax on it alone."""
+    return amount_minor + part_of(amount_minor, _millionths(tax_rate), _MILLION)
 
 
 def _millionths(percent: Decimal) -> int:

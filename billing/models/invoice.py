@@ -216,6 +216,10 @@ class InvoiceLine(models.Model):
     def __str__(self) -> str:
         return self.description
 
+    @property
+    def public_id(self) -> str:
+        return typeid("iln", self.id)
+
 
 class InvoiceEvent(models.Model):
     """What happened to an invoice: its audit trail. Append-only."""
