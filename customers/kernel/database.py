@@ -25,7 +25,13 @@ from customers.kernel.changes import called, is_watched
 from customers.kernel.json import json_text
 from customers.kernel.statements import Statements
 
+_SEEN: Final = "nullif(current_setting('purser.environment_id', true), '')::uuid"
 _SET: Final = "SELECT set_config('purser.environment_id', $1, false)"
+#: What was seen before is looked at first, whatever order the planner likes.
+_SWAP: Final = (
+    f"WITH seen AS MATERIALIZED (SELECT {_SEEN} AS before) "  # noqa: S608 - our own text
+    "SELECT before, set_config('purser.environment_id', $1, false) FROM seen"
+)
 
 
 def environment_use(environment_id: UUID | None) -> None:
@@ -71,8 +77,9 @@ def environment_clear() -> None:
 @contextmanager
 def environment_scope(environment_id: UUID) -> Iterator[None]:
     """See one environment's rows inside the block, and afterwards what was seen before."""
-    before = current_environment_id()
-    environment_use(environment_id)
+    row = call_one(_SWAP, [str(environment_id)])
+    environment_remember(environment_id)
+    before = row[0] if row else None
     try:
         yield
     finally:
@@ -84,7 +91,7 @@ def environment_scope(environment_id: UUID) -> Iterator[None]:
 
 def current_environment_id() -> UUID | None:
     """The environment whose rows this connection sees."""
-    row = call_one("SELECT nullif(current_setting('purser.environment_id', true), '')::uuid", [])
+    row = call_one(f"SELECT {_SEEN}", [])
     return row[0] if row else None
 
 
