@@ -22,6 +22,7 @@ from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int8
 
 from customers.kernel.changes import called, is_watched
+from customers.kernel.clock import elapsed_seconds
 from customers.kernel.json import json_text
 from customers.kernel.statements import Statements
 
@@ -57,7 +58,12 @@ def _environment_again(connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 def connection_tidy() -> None:
     """What Django does at its signals around a request: a connection that broke, or is over its age, is closed."""
-    connections[DEFAULT_DB_ALIAS].close_if_unusable_or_obsolete()
+    wrapper = connections[DEFAULT_DB_ALIAS]
+    wrapper.health_check_done = False  # type: ignore[attr-defined]
+    # What Django asks, before it is asked: it takes a while to say no.
+    is_old = wrapper.close_at is not None and elapsed_seconds() >= wrapper.close_at
+    if is_old or wrapper.errors_occurred or not wrapper.autocommit:
+        wrapper.close_if_unusable_or_obsolete()
 
 
 def environment_clear() -> None:
@@ -166,7 +172,8 @@ def _execute(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 def _execute_once(sql: str, parameters: Sequence[Any], wrapper: BaseDatabaseWrapper) -> list[tuple[Any, ...]]:
-    wrapper.ensure_connection()
+    if wrapper.connection is None:
+        wrapper.ensure_connection()
     return _statements_of(wrapper.connection).rows(sql, parameters)
 
 
