@@ -218,3 +218,77 @@ class RefundNotPossible(Conflict):
     """The invoice was not paid by a provider that can pay back. Give the money as `balance`, for the next invoice."""
 
     code, title = "refund-not-possible", "This cannot be paid back"
+
+
+class PaymentDeclined(DomainError):
+    """The payment was declined: `failure_code` and `detail` say why as the provider told it, `payment_id` names the
+    attempt. The invoice stays open. Have the customer choose another way to pay, then charge it again.
+    """
+
+    code, status, title = "payment-declined", 402, "The payment was declined"
+
+
+class PaymentNotFound(NotFound):
+    """There is no such payment in this environment."""
+
+    code, title = "payment-not-found", "There is no such payment"
+
+
+class NoPaymentProvider(Conflict):
+    """This customer's payment provider is not set up in this environment. Connect Stripe with
+    `PUT /v1/payment-providers/stripe`, or take the money otherwise and mark the invoice as paid.
+    """
+
+    code, title = "no-payment-provider", "No payment provider is set up"
+
+
+class PaidByHand(Conflict):
+    """The customer's `payment_provider` is `manual`: nothing is charged. Mark the invoice as paid once it is."""
+
+    code, title = "paid-by-hand", "This customer pays by hand"
+
+
+class PaymentDetailsMissing(Conflict):
+    """The provider does not know what to charge: the customer needs a `payment_provider_customer_id`, and there a saved
+    payment method, or a `payment_method_id`.
+    """
+
+    code, title = "payment-details-missing", "There is nothing to charge"
+
+
+class PaymentProviderUnavailable(DomainError):
+    """The payment provider gave no answer, so whether it charged is not known yet. The payment is `pending`, and the
+    provider is asked again until it is known; charging again goes on with the same payment, and makes no second one.
+    """
+
+    code, status, title = "payment-provider-unavailable", 503, "The payment provider gave no answer"
+
+
+class ProviderAccountNotFound(NotFound):
+    """No account at this payment provider is connected in this environment."""
+
+    code, title = "payment-provider-not-found", "The payment provider is not connected"
+
+
+class ProviderSecretUnreadable(Conflict):
+    """The provider's keys were stored under another signing key of this installation. Connect the provider anew."""
+
+    code, title = "payment-provider-unreadable", "The provider's keys cannot be read"
+
+
+class ProviderEventRefused(DomainError):
+    """The webhook's signature does not fit its body, or is too old. Check the endpoint's signing secret at Stripe."""
+
+    code, status, title = "provider-event-refused", 400, "The event was not signed by the provider"
+
+
+class NotASandboxPayment(Conflict):
+    """Only payments of the sandbox can be told what becomes of them, and only while they wait for it."""
+
+    code, title = "not-a-sandbox-payment", "The payment does not wait for the sandbox"
+
+
+class ReconciliationNotFound(NotFound):
+    """There is no such reconciliation in this environment."""
+
+    code, title = "reconciliation-not-found", "There is no such reconciliation"

@@ -193,6 +193,10 @@ vars().update(env.email_url("EMAIL_URL", default="dummymail://"))
 SERVER_EMAIL = DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", default="purser@localhost")
 EMAIL_TIMEOUT = 10
 
+# --- Payments
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
+STRIPE_TIMEOUT_SECONDS = env.float("STRIPE_TIMEOUT_SECONDS", default=25)
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["customers.api.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["customers.api.authentication.KeyHasScope"],

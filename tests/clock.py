@@ -11,8 +11,8 @@ from customers.kernel.memory import forget_environment
 from tests.conftest import World
 
 
-def clock_set(world: World, instant: datetime) -> None:
-    """From now on it is `instant` in this environment, for every process."""
+def clock_set(world: World, instant: datetime | None) -> None:
+    """From now on it is `instant` in this environment, for every process; None gives the system's time back."""
     with psycopg.connect(os.environ["TEST_SUPERUSER_URL"], autocommit=True) as raw:
         raw.execute(
             "UPDATE customers_environment SET frozen_at = %s, config_version = config_version + 1 WHERE id = %s",

@@ -8,6 +8,10 @@ from billing.api import (
     conversions,
     credits,
     explain,
+    invoice_charges,
+    payment_providers,
+    payments,
+    provider_webhooks,
     refunds,
     topup_packages,
     topups,
@@ -31,6 +35,21 @@ urlpatterns: list[URLPattern] = [
         topup_packages.TopupPackageDetail.as_view(),
         name="topup-package",
     ),
+    path(
+        "v1/invoices/<str:invoice_id>/charge", invoice_charges.InvoiceCharge.as_view(), name="invoice-charge"
+    ),
+    path("v1/payments", payments.Payments.as_view(), name="payments"),
+    path("v1/payments/<str:payment_id>", payments.PaymentDetail.as_view(), name="payment"),
+    path("v1/payments/<str:payment_id>/refresh", payments.PaymentRefresh.as_view(), name="payment-refresh"),
+    path(
+        "v1/payments/<str:payment_id>/simulate", payments.PaymentSimulate.as_view(), name="payment-simulate"
+    ),
+    path(
+        "v1/payment-providers/stripe",
+        payment_providers.StripeAccount.as_view(),
+        name="payment-provider-stripe",
+    ),
+    path("v1/providers/stripe/webhook", provider_webhooks.stripe_webhook, name="stripe-webhook"),
     *customer_paths("credits/history", credits.CreditsHistory.as_view(), name="credits-history"),
     *customer_paths("credits", balance.credits_show, name="credits"),
 ]

@@ -228,6 +228,7 @@ class Migration(migrations.Migration):
                         max_length=9,
                     ),
                 ),
+                ("refund_ask_at", models.DateTimeField(null=True)),
                 ("provider_refund_id", models.CharField(max_length=255, null=True)),
                 ("idempotency_key", models.CharField(max_length=255, null=True)),
                 ("actor", models.CharField(max_length=200)),
@@ -442,6 +443,7 @@ class Migration(migrations.Migration):
                 ("currency", models.CharField(max_length=3)),
                 ("provider_payment_id", models.CharField(max_length=255, null=True)),
                 ("provider_key", models.CharField(max_length=255)),
+                ("order", models.JSONField(default=dict)),
                 ("action_url", models.CharField(blank=True, default="", max_length=2000)),
                 ("failure_code", models.CharField(blank=True, default="", max_length=100)),
                 ("failure_message", models.CharField(blank=True, default="", max_length=1000)),
@@ -452,6 +454,9 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField()),
                 ("updated_at", models.DateTimeField()),
                 ("settled_at", models.DateTimeField(null=True)),
+                ("asked_at", models.DateTimeField(null=True)),
+                ("asked_until", models.DateTimeField(null=True)),
+                ("ask_again_at", models.DateTimeField(null=True)),
                 (
                     "environment",
                     models.ForeignKey(
@@ -713,6 +718,14 @@ class Migration(migrations.Migration):
             model_name="creditnote",
             index=models.Index(fields=["environment", "-id"], name="credit_notes_newest_first"),
         ),
+        migrations.AddIndex(
+            model_name="creditnote",
+            index=models.Index(
+                condition=models.Q(("refund_status", "pending")),
+                fields=["refund_ask_at"],
+                name="refunds_under_way",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="creditnote",
             constraint=models.UniqueConstraint(
@@ -817,9 +830,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="payment",
             index=models.Index(
-                condition=models.Q(("status__in", ("pending", "processing", "requires_action"))),
-                fields=["environment", "status", "updated_at"],
-                name="payments_under_way",
+                condition=models.Q(("ask_again_at__isnull", False)),
+                fields=["ask_again_at"],
+                name="payments_to_ask_about",
             ),
         ),
         migrations.AddConstraint(
@@ -905,6 +918,10 @@ class Migration(migrations.Migration):
               DROP CONSTRAINT a_line_continues_where_its_series_stood,
               DROP CONSTRAINT a_line_and_what_its_series_came_to;
             """,
+        ),
+        migrations.RunSQL(
+            "GRANT SELECT ON billing_invoice, billing_payment, billing_credit_note TO purser_kernel",
+            migrations.RunSQL.noop,
         ),
         frozen_sql(__file__),
         migrations.RunSQL(

@@ -40,6 +40,8 @@ class CreditNote(models.Model):
     refund_status = models.CharField(
         max_length=9, choices=RefundStatus.choices, blank=True, default=RefundStatus.NONE
     )
+    # While it is pending: when the provider is asked (again), by the wall clock.
+    refund_ask_at = models.DateTimeField(null=True)
     provider_refund_id = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null: nothing was paid back
     idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null: made by an operator
     actor = models.CharField(max_length=200)
@@ -63,7 +65,12 @@ class CreditNote(models.Model):
                 condition=Q(kind__in=CreditNoteKind.values), name="credit_note_kind_is_known"
             ),
         )
-        indexes = (models.Index(fields=("environment", "-id"), name="credit_notes_newest_first"),)
+        indexes = (
+            models.Index(fields=("environment", "-id"), name="credit_notes_newest_first"),
+            models.Index(
+                fields=("refund_ask_at",), name="refunds_under_way", condition=Q(refund_status="pending")
+            ),
+        )
 
     def __str__(self) -> str:
         return self.number

@@ -32,6 +32,8 @@ class Payment(models.Model):
     provider_payment_id = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null: not known yet
     # Sent to the provider: the same attempt, however often it is asked for, is one charge.
     provider_key = models.CharField(max_length=255)
+    # What the provider was asked beside amount and currency, so that it can be asked the very same again.
+    order = models.JSONField(default=dict)
     # Where the payer goes for a requires_action.
     action_url = models.CharField(max_length=2000, blank=True, default="")
     failure_code = models.CharField(max_length=100, blank=True, default="")
@@ -43,6 +45,11 @@ class Payment(models.Model):
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True)
+    # By the wall clock, as the provider goes by it: when it was first asked, until when somebody waits for its answer,
+    # and when it is asked again what became of this.
+    asked_at = models.DateTimeField(null=True)
+    asked_until = models.DateTimeField(null=True)
+    ask_again_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "billing_payment"
@@ -76,9 +83,9 @@ class Payment(models.Model):
         indexes = (
             models.Index(fields=("environment", "-id"), name="payments_newest_first"),
             models.Index(
-                fields=("environment", "status", "updated_at"),
-                name="payments_under_way",
-                condition=Q(status__in=("pending", "processing", "requires_action")),
+                fields=("ask_again_at",),
+                name="payments_to_ask_about",
+                condition=Q(ask_again_at__isnull=False),
             ),
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from billing.services.automatic_charges import charges_sweep
+from billing.services.payment_sweeps import payments_sweep
 from billing.services.sealing import ledgers_seal
 from billing.services.sweeps import accounts_settle as sweep
 from billing.services.verification import environments_all, verification_run
@@ -13,6 +15,18 @@ from customers.kernel.clock import system_now
 @shared_task(name="billing.tasks.accounts_settle")
 def accounts_settle() -> int:
     return sweep(now=system_now())
+
+
+@shared_task(name="billing.tasks.invoices_charge")
+def invoices_charge() -> int:
+    """Charge invoices that are to be charged by themselves by now."""
+    return charges_sweep(now=system_now())
+
+
+@shared_task(name="billing.tasks.payments_ask")
+def payments_ask() -> int:
+    """Ask providers again about payments and refunds whose outcome is not known."""
+    return payments_sweep()
 
 
 @shared_task(name="billing.tasks.ledger_seal")

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import redis
 from prometheus_client import Counter
@@ -51,7 +51,8 @@ return {granted, math.floor(tokens), wait}
 """
 
 
-class Taken(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Taken:
     """What became of one request's wish for a token; the numbers go into the `RateLimit-*` headers."""
 
     allowed: bool
@@ -78,7 +79,6 @@ class RateLimiter:
         self.unchecked = 0
         self._rates = dict(rates)
         self._burst_seconds = burst_seconds
-        self._capacities = {bucket: rate * burst_seconds for bucket, rate in rates.items()}
         self._leases: dict[tuple[str, str], _Lease] = {}
         self._paused_until = 0.0
         client = redis.Redis.from_url(
@@ -140,9 +140,10 @@ class RateLimiter:
         return Taken(allowed=True, limit=capacity, remaining=capacity, reset_seconds=0)
 
     def _taken(self, bucket: str, lease: _Lease) -> Taken:
-        rate, capacity = self._rates[bucket], self._capacities[bucket]
+        rate = self._rates[bucket]
+        capacity = rate * self._burst_seconds
         remaining = lease.left + lease.tokens
-        return Taken(True, capacity, remaining, -((remaining - capacity) // rate))
+        return Taken(True, capacity, remaining, math.ceil((capacity - remaining) / rate))
 
     def _refused(self, bucket: str, wait_seconds: float) -> Taken:
         rate = self._rates[bucket]

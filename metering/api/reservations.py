@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 from django.conf import settings
+from django.http import HttpResponse
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
@@ -17,7 +18,7 @@ from rest_framework.response import Response
 from billing.errors import ReservationNotFound
 from billing.models import HoldState
 from customers.api.fields import InstantField, UnitsField
-from customers.api.hot import HotAnswer, Operation, decode, hot, respond
+from customers.api.hot import Operation, decode, hot, respond
 from customers.api.hot_fields import customer_member, key_header, object_member, refuse, units_member
 from customers.api.requests import ApiRequest, EdgeRequest
 from customers.api.views import Endpoint
@@ -95,7 +96,7 @@ class ReservationAnswer(msgspec.Struct):
 
 
 @hot(methods=("POST",), scope="usage:write", bucket="usage")
-def reserve(request: EdgeRequest) -> HotAnswer:
+def reserve(request: EdgeRequest) -> HttpResponse:
     wish = decode(request.body, type=ReserveCreate)
     by, reference = customer_member(wish.customer_id, wish.external_customer_id)
     reserved = service.reservation_create(
@@ -117,7 +118,7 @@ def reserve(request: EdgeRequest) -> HotAnswer:
 
 
 @hot(methods=("POST",), scope="usage:write", bucket="usage")
-def reservation_commit(request: EdgeRequest, reservation_id: str) -> HotAnswer:
+def reservation_commit(request: EdgeRequest, reservation_id: str) -> HttpResponse:
     wish = decode(request.body or _NO_BODY, type=ReservationCommit)
     units = wish.actual_units
     reserved = service.reservation_commit(
@@ -132,7 +133,7 @@ def reservation_commit(request: EdgeRequest, reservation_id: str) -> HotAnswer:
 
 
 @hot(methods=("POST",), scope="usage:write", bucket="usage")
-def reservation_release(request: EdgeRequest, reservation_id: str) -> HotAnswer:
+def reservation_release(request: EdgeRequest, reservation_id: str) -> HttpResponse:
     decode(request.body or _NO_BODY, type=ReservationRelease)
     reserved = service.reservation_release(
         caller=request.caller,
@@ -145,7 +146,7 @@ def reservation_release(request: EdgeRequest, reservation_id: str) -> HotAnswer:
 
 
 @hot(methods=("POST",), scope="usage:write", bucket="usage")
-def reservation_extend(request: EdgeRequest, reservation_id: str) -> HotAnswer:
+def reservation_extend(request: EdgeRequest, reservation_id: str) -> HttpResponse:
     wish = decode(request.body, type=ReservationExtend)
     reserved = service.reservation_extend(
         caller=request.caller,
@@ -159,7 +160,7 @@ def reservation_extend(request: EdgeRequest, reservation_id: str) -> HotAnswer:
 
 
 @hot(methods=("GET",), scope="usage:read", bucket="other", asks_time=True)
-def reservation_show(request: EdgeRequest, reservation_id: str) -> HotAnswer:
+def reservation_show(request: EdgeRequest, reservation_id: str) -> HttpResponse:
     found = service.reservation_read(
         environment_id=request.key.environment_id, reservation_id=_id(reservation_id), now=request.now
     )
@@ -180,7 +181,7 @@ def _ttl(seconds: int) -> int:
     return seconds
 
 
-def _answer(status: int, reserved: Reserved) -> HotAnswer:
+def _answer(status: int, reserved: Reserved) -> HttpResponse:
     found = reserved.reservation
     answer = ReservationAnswer(
         reservation_id=typeid("res", found.id),

@@ -6,13 +6,11 @@ The call of the database that follows confirms those guesses or corrects them, s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
-
-import msgspec
-from msgspec.structs import replace
 
 from customers.errors import FieldError, ValidationFailed
 from customers.kernel.amounts import AMOUNT_MAX
@@ -26,7 +24,8 @@ Number = int | Decimal
 GuessKey = tuple[UUID, str, str, str]
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
     """Who the customer was taken to be, and where they were taken to stand in the cycle, when the price was made."""
 
     customer_id: UUID | None = None
@@ -35,7 +34,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     cycle_charged_mc: int = 0
 
 
-class Quote(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
     """A price and what it was made from."""
 
     metric: MetricConfig

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
-import msgspec
 from django.db import transaction
-from msgspec.structs import replace
 
 from billing.errors import InsufficientCredits
 from billing.services.catch_up import answer_caught_up
@@ -42,7 +41,8 @@ _AHEAD: Final = timedelta(minutes=5)
 _ATTEMPTS: Final = 6
 
 
-class UsageInput(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageInput:
     """One event as asked for. `key` is its identity for ever; `by` says what `reference` is: `id` or `external`."""
 
     by: str
@@ -58,7 +58,8 @@ class UsageInput(msgspec.Struct, frozen=True, kw_only=True):
     may_create: bool = True
 
 
-class UsageRecorded(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRecorded:
     """The event that the key stands for, and whether an earlier call made it."""
 
     event_id: UUID

@@ -4,54 +4,39 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from billing.services.accounts import account_balance
 from metering.selectors.consumption import consumption_of
 from subscriptions.models import Subscription, SubscriptionPeriod
 
-_TERMS: Final = ("ends_at", "variant")
+
+def period_open(subscription: Subscription, *, now: datetime) -> SubscriptionPeriod:
+    """The row of the current period; one that a renewal made beforehand is brought up to date."""
+    period, _ = SubscriptionPeriod.objects.update_or_create(
+        environment_id=subscription.environment_id,
+        subscription_id=subscription.id,
+        starts_at=subscription.current_period_start,
+        defaults={"ends_at": subscription.current_period_end, "variant_id": subscription.variant_id},
+        create_defaults={
+            "ends_at": subscription.current_period_end,
+            "variant_id": subscription.variant_id,
+            "created_at": now,
+        },
+    )
+    return period
 
 
-def period_open(subscription: Subscription, *, now: datetime) -> None:
-    """Make the row of the current period, whose grants have fired: it keeps the balance that it begins with."""
-    period = _current(subscription, now)
+def opening_balance_keep(period: SubscriptionPeriod, subscription: Subscription) -> None:
+    """Once the period's grants have fired."""
     period.opening_balance_mc = account_balance(customer_id=subscription.customer_id)
-    _keep(period, *_TERMS, "opening_balance_mc")
-
-
-def period_change(subscription: Subscription, *, now: datetime) -> None:
-    """Bring the row of the current period up to its end and its variant."""
-    _keep(_current(subscription, now), *_TERMS)
+    period.save(update_fields=["opening_balance_mc"])
 
 
 def period_of(subscription: Subscription) -> SubscriptionPeriod:
     """The row of the current period."""
-    period = SubscriptionPeriod.objects.get(
+    return SubscriptionPeriod.objects.get(
         subscription_id=subscription.id, starts_at=subscription.current_period_start
-    )
-    period.subscription = subscription
-    return period
-
-
-def _current(subscription: Subscription, now: datetime) -> SubscriptionPeriod:
-    return SubscriptionPeriod(
-        environment_id=subscription.environment_id,
-        subscription=subscription,
-        variant_id=subscription.variant_id,
-        starts_at=subscription.current_period_start,
-        ends_at=subscription.current_period_end,
-        created_at=now,
-    )
-
-
-def _keep(period: SubscriptionPeriod, *fields: str) -> None:
-    """A new row, or these fields of the one there is: an immediate change and a renewal beforehand find one."""
-    SubscriptionPeriod.objects.bulk_create(
-        [period],
-        update_conflicts=True,
-        unique_fields=("environment", "subscription", "starts_at"),
-        update_fields=fields,
     )
 
 
