@@ -8,17 +8,21 @@ client sends them, are answered by the same function out of EdgeMiddleware.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from http.client import responses
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.core.handlers.wsgi import WSGIHandler
 
 from config.hot_paths import hot_view
 from config.middleware import hot_answer
-from customers.api.requests import EdgeRequest
+from customers.api.requests import EdgeRequest, HotRequest
 from customers.kernel.database import connection_tidy
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
+
+
+_LINES: Final = {int(status): f"{int(status)} {phrase}" for status, phrase in responses.items()}
 
 
 class EdgeHandler:
@@ -34,9 +38,9 @@ class EdgeHandler:
         if hot is None:
             return self._ordinary(environ, start_response)
         try:
-            response = hot_answer(cast(EdgeRequest, WSGIRequest(environ)), *hot)
+            answer = hot_answer(cast(EdgeRequest, HotRequest(environ)), *hot)
         finally:
             connection_tidy()
-        status = f"{response.status_code} {response.reason_phrase}"
-        start_response(status, list(response.headers.items()))
-        return (response.content,)
+        start_response(_LINES[answer.status_code], list(answer.headers.items()))
+        # A list: any other iterable Granian streams.
+        return [answer.content]

@@ -10,11 +10,12 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 
-from config.hot_paths import View, hot_view
+from config.hot_paths import hot_view
+from customers.api.hot import HotAnswer, HotView
 from customers.api.problems import as_domain_error, problem_response
-from customers.api.requests import EdgeRequest, address_of
+from customers.api.requests import EdgeRequest, HotRequest, address_of
 from customers.kernel.caller import Caller
 from customers.kernel.clock import elapsed_seconds, system_now
 from customers.kernel.database import environment_clear, environment_use
@@ -28,12 +29,12 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,59}")
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
-def hot_answer(request: EdgeRequest, view: View, arguments: dict[str, Any]) -> HttpResponse:
+def hot_answer(request: EdgeRequest, view: HotView, arguments: dict[str, Any]) -> HotAnswer:
     """The whole of what stands around a hot view; it lets no exception out."""
     _name(request)
-    response = view(request, **arguments)
-    response.headers["X-Request-Id"] = request.request_id
-    return response
+    answer = view.answer(request, **arguments)
+    answer.headers["X-Request-Id"] = request.request_id
+    return answer
 
 
 def _name(request: EdgeRequest) -> None:
@@ -53,7 +54,7 @@ class EdgeMiddleware:
         request = cast(EdgeRequest, plain)
         hot = hot_view(request.path_info, request.method)
         if hot is not None:
-            return hot_answer(request, *hot)
+            return hot_answer(request, *hot).for_django()
         _name(request)
         response = self._ordinary(request)
         response.headers["X-Request-Id"] = request.request_id
@@ -89,9 +90,11 @@ def _read_chunks(request: HttpRequest) -> None:
         return
     body = request.META["wsgi.input"].read(settings.BODY_MAX_BYTES + 1)
     request.META["CONTENT_LENGTH"] = str(len(body))
-    chunked = cast(Any, request)
-    chunked._body = body
-    chunked._stream = BytesIO(body)
+    request.META["wsgi.input"] = BytesIO(body)
+    if not isinstance(request, HotRequest):
+        chunked = cast(Any, request)
+        chunked._body = body
+        chunked._stream = BytesIO(body)
 
 
 class AdminEnvironmentMiddleware:

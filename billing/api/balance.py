@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
 from billing.api.blocks import block_document_from_row
 from billing.services.reads import Credits, Include, credits_as_of, credits_read
-from customers.api.hot import Operation, hot, respond
+from customers.api.hot import HotAnswer, Operation, hot, respond
 from customers.api.requests import EdgeRequest
 from customers.errors import FieldError, ValidationFailed
 from customers.kernel.instants import instant_parse, instant_text
@@ -52,7 +52,7 @@ class Balance(msgspec.Struct, omit_defaults=True):
 
 
 @hot(methods=("GET",), scope="credits:read", bucket="other", asks_time=True)
-def credits_show(request: EdgeRequest, by: str, reference: str) -> HttpResponse:
+def credits_show(request: EdgeRequest, by: str, reference: str) -> HotAnswer:
     as_of = _as_of(request)
     credits = _credits(request, by, reference, as_of)
     answer = Balance(

@@ -100,7 +100,7 @@ def credits_grant(
             metadata=metadata or {},
             **_because(caller, cause, reason),
         )
-        block = CreditBlock.objects.get(id=block_id)
+        block = CreditBlock.objects.select_related("account").get(id=block_id)
         movement = _movement(customer, credits_mc, answer.entry_id, block)
         credit_granted(
             caller=caller,
@@ -235,7 +235,7 @@ def credits_convert(
             metadata=metadata or {},
             **_because(caller, cause, reason),
         )
-        block = CreditBlock.objects.get(id=block_id)
+        block = CreditBlock.objects.select_related("account").get(id=block_id)
         movement = _movement(customer, credits_mc - price_mc, answer.entry_id, block)
         Conversion.objects.create(
             id=conversion_id,
@@ -288,14 +288,16 @@ def credits_rollover(
         metadata=metadata or {},
         **_because(caller, cause, ""),
     )
-    return _movement(customer, 0, answer.entry_id, CreditBlock.objects.get(id=block_id))
+    return _movement(
+        customer, 0, answer.entry_id, CreditBlock.objects.select_related("account").get(id=block_id)
+    )
 
 
 def _movement(
     customer: Customer, amount_mc: int, entry_id: UUID | None, block: CreditBlock | None
 ) -> Movement:
     return Movement(
-        account=CreditAccount.objects.get(customer_id=customer.id),
+        account=block.account if block else CreditAccount.objects.get(customer_id=customer.id),
         amount_mc=amount_mc,
         entry_id=entry_id,
         block=block,
@@ -303,7 +305,8 @@ def _movement(
 
 
 def _block(block_id: UUID | None) -> CreditBlock | None:
-    return CreditBlock.objects.filter(id=block_id).first() if block_id else None
+    """With its account, as they are now."""
+    return CreditBlock.objects.select_related("account").filter(id=block_id).first() if block_id else None
 
 
 def _because(caller: Caller, cause: Cause, reason: str) -> dict[str, Any]:

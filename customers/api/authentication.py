@@ -62,7 +62,7 @@ def secret_of(request: HttpRequest) -> str:
 def caller_of(request: HttpRequest, key: KnownKey) -> Caller:
     return Caller(
         environment_id=key.environment_id,
-        actor=f"key:{key.public_id}",
+        actor=key.actor,
         request_id=request_id_of(request),
         address=address_of(request),
         config_version=key.config_version,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from django.conf import settings
-from django.http import HttpResponseBase
 
 from customers.errors import RateLimited
 from customers.kernel.rate_limit import RateLimiter, Taken
@@ -24,10 +25,14 @@ def rate_check(key: KnownKey, bucket: str) -> Taken:
     return taken
 
 
-def rate_headers(response: HttpResponseBase, taken: Taken) -> None:
-    response["RateLimit-Limit"] = str(taken.limit)
-    response["RateLimit-Remaining"] = str(taken.remaining)
-    response["RateLimit-Reset"] = str(taken.reset_seconds)
+class Headers(Protocol):
+    def __setitem__(self, name: str, value: str, /) -> None: ...
+
+
+def rate_headers(headers: Headers, taken: Taken) -> None:
+    headers["RateLimit-Limit"] = str(taken.limit)
+    headers["RateLimit-Remaining"] = str(taken.remaining)
+    headers["RateLimit-Reset"] = str(taken.reset_seconds)
 
 
 class TooFast(RateLimited):

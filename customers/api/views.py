@@ -70,13 +70,13 @@ class Endpoint(GenericAPIView[Any]):
         final = super().finalize_response(request, response, *args, **kwargs)
         rate = request.__dict__.get("rate")
         if rate is not None:
-            rate_headers(final, rate)
+            rate_headers(final.headers, rate)
         return final
 
     def handle_exception(self, exc: Exception) -> Any:
         response = super().handle_exception(exc)
         if isinstance(exc, TooFast):
-            rate_headers(response, exc.taken)
+            rate_headers(response.headers, exc.taken)
         return response
 
     def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+
+# A struct is made in a fifth of the time of a frozen dataclass.
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """One request's identity.
 
     `actor` is `key:<key_…>`, `user:<username>` or `system:<what>`; it is written on ledger entries and audit records.

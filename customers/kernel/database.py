@@ -22,10 +22,17 @@ from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int8
 
 from customers.kernel.changes import called, is_watched
+from customers.kernel.clock import elapsed_seconds
 from customers.kernel.json import json_text
 from customers.kernel.statements import Statements
 
+_SEEN: Final = "nullif(current_setting('purser.environment_id', true), '')::uuid"
 _SET: Final = "SELECT set_config('purser.environment_id', $1, false)"
+#: What was seen before is looked at first, whatever order the planner likes.
+_SWAP: Final = (
+    f"WITH seen AS MATERIALIZED (SELECT {_SEEN} AS before) "  # noqa: S608 - our own text
+    "SELECT before, set_config('purser.environment_id', $1, false) FROM seen"
+)
 
 
 def environment_use(environment_id: UUID | None) -> None:
@@ -51,7 +58,12 @@ def _environment_again(connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 def connection_tidy() -> None:
     """What Django does at its signals around a request: a connection that broke, or is over its age, is closed."""
-    connections[DEFAULT_DB_ALIAS].close_if_unusable_or_obsolete()
+    wrapper = connections[DEFAULT_DB_ALIAS]
+    wrapper.health_check_done = False  # type: ignore[attr-defined]
+    # What Django asks, before it is asked: it takes a while to say no.
+    is_old = wrapper.close_at is not None and elapsed_seconds() >= wrapper.close_at
+    if is_old or wrapper.errors_occurred or not wrapper.autocommit:
+        wrapper.close_if_unusable_or_obsolete()
 
 
 def environment_clear() -> None:
@@ -71,8 +83,9 @@ def environment_clear() -> None:
 @contextmanager
 def environment_scope(environment_id: UUID) -> Iterator[None]:
     """See one environment's rows inside the block, and afterwards what was seen before."""
-    before = current_environment_id()
-    environment_use(environment_id)
+    row = call_one(_SWAP, [str(environment_id)])
+    environment_remember(environment_id)
+    before = row[0] if row else None
     try:
         yield
     finally:
@@ -84,7 +97,7 @@ def environment_scope(environment_id: UUID) -> Iterator[None]:
 
 def current_environment_id() -> UUID | None:
     """The environment whose rows this connection sees."""
-    row = call_one("SELECT nullif(current_setting('purser.environment_id', true), '')::uuid", [])
+    row = call_one(f"SELECT {_SEEN}", [])
     return row[0] if row else None
 
 
@@ -159,7 +172,8 @@ def _execute(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 def _execute_once(sql: str, parameters: Sequence[Any], wrapper: BaseDatabaseWrapper) -> list[tuple[Any, ...]]:
-    wrapper.ensure_connection()
+    if wrapper.connection is None:
+        wrapper.ensure_connection()
     return _statements_of(wrapper.connection).rows(sql, parameters)
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import redis
 from prometheus_client import Counter
@@ -51,8 +51,7 @@ return {granted, math.floor(tokens), wait}
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """What became of one request's wish for a token; the numbers go into the `RateLimit-*` headers."""
 
     allowed: bool
@@ -79,6 +78,7 @@ class RateLimiter:
         self.unchecked = 0
         self._rates = dict(rates)
         self._burst_seconds = burst_seconds
+        self._capacities = {bucket: rate * burst_seconds for bucket, rate in rates.items()}
         self._leases: dict[tuple[str, str], _Lease] = {}
         self._paused_until = 0.0
         client = redis.Redis.from_url(
@@ -140,10 +140,9 @@ class RateLimiter:
         return Taken(allowed=True, limit=capacity, remaining=capacity, reset_seconds=0)
 
     def _taken(self, bucket: str, lease: _Lease) -> Taken:
-        rate = self._rates[bucket]
-        capacity = rate * self._burst_seconds
+        rate, capacity = self._rates[bucket], self._capacities[bucket]
         remaining = lease.left + lease.tokens
-        return Taken(True, capacity, remaining, math.ceil((capacity - remaining) / rate))
+        return Taken(True, capacity, remaining, -((remaining - capacity) // rate))
 
     def _refused(self, bucket: str, wait_seconds: float) -> Taken:
         rate = self._rates[bucket]

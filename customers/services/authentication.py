@@ -35,6 +35,8 @@ class KnownKey:
 
     id: UUID
     public_id: str
+    #: How what it does is signed: `key:key_…`.
+    actor: str
     environment_id: UUID
     kind: str
     # Empty = everything.
@@ -105,9 +107,11 @@ def _read(statement: str, secret: str, digest: bytes, now: datetime) -> KnownKey
 
 
 def _key_from(row: tuple[Any, ...]) -> KnownKey:
+    public_id = typeid("key", row[0])
     return KnownKey(
         id=row[0],
-        public_id=typeid("key", row[0]),
+        public_id=public_id,
+        actor=f"key:{public_id}",
         environment_id=row[1],
         kind=row[2],
         scopes=frozenset(row[3]),

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
-from django.http import HttpResponse
 
-from customers.api.hot import decode, respond
+from customers.api.hot import HotAnswer, decode, respond
 from customers.api.hot_fields import key_header
 from customers.api.problems import as_domain_error
 from customers.api.requests import EdgeRequest
@@ -80,7 +79,7 @@ _loose: Final = msgspec.json.Decoder(_Loose).decode
 
 def batch_record(
     request: EdgeRequest, *, batch: type[Any], item: type[Any], read: Reader, most: int, status: int
-) -> HttpResponse:
+) -> HotAnswer:
     """Record a body's `events`; a bad one refuses nobody but itself."""
     items = _items(request.body, batch=batch, item=item)
     if not 0 < len(items) <= most:
@@ -171,7 +170,7 @@ def _problem(refusal: DomainError, index: int) -> ItemProblem:
     )
 
 
-def _answer(results: list[ItemResult], status: int) -> HttpResponse:
+def _answer(results: list[ItemResult], status: int) -> HotAnswer:
     statuses = [result.status for result in results]
     duplicates = statuses.count("duplicate")
     answer = BatchAnswer(

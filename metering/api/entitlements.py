@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Final
 
 import msgspec
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
-from customers.api.hot import Operation, hot, respond, units_check
+from customers.api.hot import HotAnswer, Operation, hot, respond, units_check
 from customers.api.requests import EdgeRequest
 from customers.errors import FieldError, ValidationFailed
 from customers.kernel.amounts import decimal_parse, units_shown
@@ -41,7 +41,7 @@ class Entitlement(msgspec.Struct):
 
 
 @hot(methods=("GET",), scope="entitlements:read", bucket="entitlements")
-def entitlement_show(request: EdgeRequest, by: str, reference: str, metric_key: str) -> HttpResponse:
+def entitlement_show(request: EdgeRequest, by: str, reference: str, metric_key: str) -> HotAnswer:
     units = _units(request)
     found = entitlement_check(
         environment_id=request.key.environment_id,

@@ -6,9 +6,8 @@ from decimal import Decimal
 from typing import Annotated, Final
 
 import msgspec
-from django.http import HttpResponse
 
-from customers.api.hot import Operation, decode, hot, respond, units_check
+from customers.api.hot import HotAnswer, Operation, decode, hot, respond, units_check
 from customers.api.paths import customer_named
 from customers.api.requests import EdgeRequest
 from customers.kernel.instants import instant_text
@@ -84,7 +83,7 @@ class _Written(msgspec.Struct):
 
 
 @hot(methods=("POST",), scope="entitlements:read", bucket="entitlements")
-def entitlements_show(request: EdgeRequest) -> HttpResponse:
+def entitlements_show(request: EdgeRequest) -> HotAnswer:
     wish = decode(request.body, type=EntitlementsAsked)
     answers = entitlements_query(
         environment_id=request.key.environment_id,

@@ -9,14 +9,13 @@ from uuid import UUID
 import msgspec
 from django.conf import settings
 from django.db.models import QuerySet
-from django.http import HttpResponse
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
 from customers.api.fields import InstantField, StrictSerializer, TextField, UnitsField
-from customers.api.hot import Operation, decode, hot, respond, units_check
+from customers.api.hot import HotAnswer, Operation, decode, hot, respond, units_check
 from customers.api.hot_fields import customer_member, key_member, object_member
 from customers.api.idempotency import idempotent
 from customers.api.requests import ApiRequest, EdgeRequest
@@ -64,7 +63,7 @@ class EventQueued(msgspec.Struct):
 
 
 @hot(methods=("POST",), scope="usage:write", bucket="usage")
-def event_create(request: EdgeRequest) -> HttpResponse:
+def event_create(request: EdgeRequest) -> HotAnswer:
     event = event_input(decode(request.body, type=EventCreate), request.META.get("HTTP_IDEMPOTENCY_KEY"))
     wish = UsageWish(caller=request.caller, usage=event)
     outcome = usages_record(environment_id=request.caller.environment_id, wishes=[wish], now=request.now)[0]
@@ -81,16 +80,16 @@ def event_create(request: EdgeRequest) -> HttpResponse:
 
 
 @hot(methods=("POST",), scope="usage:write", bucket="usage")
-def events_batch(request: EdgeRequest) -> HttpResponse:
+def events_batch(request: EdgeRequest) -> HotAnswer:
     return _events_record(request, status=207)
 
 
 @hot(methods=("POST",), scope="usage:write", bucket="usage")
-def events_backfill(request: EdgeRequest) -> HttpResponse:
+def events_backfill(request: EdgeRequest) -> HotAnswer:
     return _events_record(request, status=200)
 
 
-def _events_record(request: EdgeRequest, *, status: int) -> HttpResponse:
+def _events_record(request: EdgeRequest, *, status: int) -> HotAnswer:
     return batch_record(
         request,
         batch=EventBatch,

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import msgspec
 from django.conf import settings
-from django.http import HttpResponse
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
@@ -18,7 +17,7 @@ from rest_framework.response import Response
 from billing.errors import ReservationNotFound
 from billing.models import HoldState
 from customers.api.fields import InstantField, UnitsField
-from customers.api.hot import Operation, decode, hot, respond
+from customers.api.hot import HotAnswer, Operation, decode, hot, respond
 from customers.api.hot_fields import customer_member, key_header, object_member, refuse, units_member
 from customers.api.requests import ApiRequest, EdgeRequest
 from customers.api.views import Endpoint
@@ -96,7 +95,7 @@ class ReservationAnswer(msgspec.Struct):
 
 
 @hot(methods=("POST",), scope="usage:write", bucket="usage")
-def reserve(request: EdgeRequest) -> HttpResponse:
+def reserve(request: EdgeRequest) -> HotAnswer:
     wish = decode(request.body, type=ReserveCreate)
     by, reference = customer_member(wish.customer_id, wish.external_customer_id)
     reserved = service.reservation_create(
@@ -118,7 +117,7 @@ def reserve(request: EdgeRequest) -> HttpResponse:
 
 
 @hot(methods=("POST",), scope="usage:write", bucket="usage")
-def reservation_commit(request: EdgeRequest, reservation_id: str) -> HttpResponse:
+def reservation_commit(request: EdgeRequest, reservation_id: str) -> HotAnswer:
     wish = decode(request.body or _NO_BODY, type=ReservationCommit)
     units = wish.actual_units
     reserved = service.reservation_commit(
@@ -133,7 +132,7 @@ def reservation_commit(request: EdgeRequest, reservation_id: str) -> HttpRespons
 
 
 @hot(methods=("POST",), scope="usage:write", bucket="usage")
-def reservation_release(request: EdgeRequest, reservation_id: str) -> HttpResponse:
+def reservation_release(request: EdgeRequest, reservation_id: str) -> HotAnswer:
     decode(request.body or _NO_BODY, type=ReservationRelease)
     reserved = service.reservation_release(
         caller=request.caller,
@@ -146,7 +145,7 @@ def reservation_release(request: EdgeRequest, reservation_id: str) -> HttpRespon
 
 
 @hot(methods=("POST",), scope="usage:write", bucket="usage")
-def reservation_extend(request: EdgeRequest, reservation_id: str) -> HttpResponse:
+def reservation_extend(request: EdgeRequest, reservation_id: str) -> HotAnswer:
     wish = decode(request.body, type=ReservationExtend)
     reserved = service.reservation_extend(
         caller=request.caller,
@@ -160,7 +159,7 @@ def reservation_extend(request: EdgeRequest, reservation_id: str) -> HttpRespons
 
 
 @hot(methods=("GET",), scope="usage:read", bucket="other", asks_time=True)
-def reservation_show(request: EdgeRequest, reservation_id: str) -> HttpResponse:
+def reservation_show(request: EdgeRequest, reservation_id: str) -> HotAnswer:
     found = service.reservation_read(
         environment_id=request.key.environment_id, reservation_id=_id(reservation_id), now=request.now
     )
@@ -181,7 +180,7 @@ def _ttl(seconds: int) -> int:
     return seconds
 
 
-def _answer(status: int, reserved: Reserved) -> HttpResponse:
+def _answer(status: int, reserved: Reserved) -> HotAnswer:
     found = reserved.reservation
     answer = ReservationAnswer(
         reservation_id=typeid("res", found.id),

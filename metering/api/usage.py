@@ -8,9 +8,8 @@ from typing import Any, Final
 
 import msgspec
 from django.conf import settings
-from django.http import HttpResponse
 
-from customers.api.hot import Operation, decode, hot, respond
+from customers.api.hot import HotAnswer, Operation, decode, hot, respond
 from customers.api.hot_fields import customer_member, key_member, object_member, refuse, units_member
 from customers.api.requests import EdgeRequest
 from customers.kernel.ids import typeid
@@ -51,7 +50,7 @@ class UsageAccepted(msgspec.Struct):
 
 
 @hot(methods=("POST",), scope="usage:write", bucket="usage")
-def usage_create(request: EdgeRequest) -> HttpResponse:
+def usage_create(request: EdgeRequest) -> HotAnswer:
     wish = decode(request.body, type=UsageCreate)
     usage = usage_input(wish, request.META.get("HTTP_IDEMPOTENCY_KEY"))
     recorded = usage_submit(caller=request.caller, usage=usage, now=request.now)
@@ -66,7 +65,7 @@ def usage_create(request: EdgeRequest) -> HttpResponse:
 
 
 @hot(methods=("POST",), scope="usage:write", bucket="usage")
-def usage_batch(request: EdgeRequest) -> HttpResponse:
+def usage_batch(request: EdgeRequest) -> HotAnswer:
     return batch_record(
         request,
         batch=UsageBatch,

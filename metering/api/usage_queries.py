@@ -7,9 +7,8 @@ from typing import Any, Final, Literal, cast
 from uuid import UUID
 
 import msgspec
-from django.http import HttpResponse
 
-from customers.api.hot import Operation, decode, hot, respond
+from customers.api.hot import HotAnswer, Operation, decode, hot, respond
 from customers.api.paths import customer_named
 from customers.api.requests import EdgeRequest
 from customers.errors import CustomerNotFound, FieldError, ValidationFailed
@@ -87,14 +86,14 @@ class Computed(msgspec.Struct):
 
 
 @hot(methods=("GET",), scope="usage:read", bucket="other", asks_time=True)
-def customer_usage_show(request: EdgeRequest, by: By, reference: str) -> HttpResponse:
+def customer_usage_show(request: EdgeRequest, by: By, reference: str) -> HotAnswer:
     _refuse_others(request, {"metric", "from", "to", "group_by"})
     customer_id = _customer(request, by, reference)
     return _shown(request, customer_id, _group(request, "day"))
 
 
 @hot(methods=("GET",), scope="usage:read", bucket="other", asks_time=True)
-def usage_summary_show(request: EdgeRequest) -> HttpResponse:
+def usage_summary_show(request: EdgeRequest) -> HotAnswer:
     _refuse_others(request, {"metric", "from", "to", "group_by", "customer_id", "external_customer_id"})
     named = request.GET.get("customer_id"), request.GET.get("external_customer_id")
     customer_id = None if named == (None, None) else _customer(request, *customer_named(*named))
@@ -102,7 +101,7 @@ def usage_summary_show(request: EdgeRequest) -> HttpResponse:
 
 
 @hot(methods=("POST",), scope="usage:read", bucket="other", asks_time=True)
-def usage_compute_show(request: EdgeRequest) -> HttpResponse:
+def usage_compute_show(request: EdgeRequest) -> HotAnswer:
     wish = decode(request.body, type=ComputeAsked)
     by, reference = customer_named(wish.customer_id, wish.external_customer_id)
     begin, end = _instant("period_start", wish.period_start), _instant("period_end", wish.period_end)
@@ -130,7 +129,7 @@ def usage_compute_show(request: EdgeRequest) -> HttpResponse:
     return respond(200, computed)
 
 
-def _shown(request: EdgeRequest, customer_id: UUID | None, group: Group) -> HttpResponse:
+def _shown(request: EdgeRequest, customer_id: UUID | None, group: Group) -> HotAnswer:
     begin, end = _period(request, group)
     key = request.GET.get("metric")
     read = usage_read(

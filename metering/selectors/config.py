@@ -219,14 +219,19 @@ class _Snapshots:
 
     def __init__(self) -> None:
         self._by_environment: OrderedDict[UUID, EnvironmentConfig] = OrderedDict()
+        self._latest: UUID | None = None
         self._lock = Lock()
 
     def get(self, environment_id: UUID) -> EnvironmentConfig | None:
+        if environment_id != self._latest:
+            self._touch(environment_id)
+        return self._by_environment.get(environment_id)
+
+    def _touch(self, environment_id: UUID) -> None:
         with self._lock:
-            found = self._by_environment.get(environment_id)
-            if found is not None:
+            if environment_id in self._by_environment:
                 self._by_environment.move_to_end(environment_id)
-            return found
+                self._latest = environment_id
 
     def put(self, config: EnvironmentConfig) -> None:
         with self._lock:

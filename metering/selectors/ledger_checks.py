@@ -31,8 +31,9 @@ CHECKS: Final = (
         sql="""
             SELECT e.id AS led, e.account_id, e.source_id AS evt FROM billing_ledger_entry e
             WHERE e.account_id = ANY(%(accounts)s) AND e.kind = 'debit' AND e.source_type = 'event'
-              AND NOT EXISTS (SELECT FROM metering_usage_event u
-                              WHERE u.id = e.source_id AND u.customer_id = e.account_id)
+              -- Looked up one by one: as a join, and with old statistics, each entry is held against all events.
+              AND (SELECT u.customer_id FROM metering_usage_event u WHERE u.id = e.source_id)
+                  IS DISTINCT FROM e.account_id
         """,
     ),
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from billing.services.catch_up import answer_caught_up
 from customers.errors import CustomerNotFound
@@ -22,8 +23,7 @@ from metering.services.snapshots import snapshots_in_use
 Number = int | Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entitlement:
+class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
     """The answer, and what it was made of. Amounts in mc; `affordable_units` None = unlimited."""
 
     allowed: bool

@@ -6,11 +6,13 @@ The call of the database that follows confirms those guesses or corrects them, s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
 
 from customers.errors import FieldError, ValidationFailed
 from customers.kernel.amounts import AMOUNT_MAX
@@ -24,8 +26,7 @@ Number = int | Decimal
 GuessKey = tuple[UUID, str, str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Who the customer was taken to be, and where they were taken to stand in the cycle, when the price was made."""
 
     customer_id: UUID | None = None
@@ -34,8 +35,7 @@ class Standing:
     cycle_charged_mc: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quote:
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
     """A price and what it was made from."""
 
     metric: MetricConfig

@@ -7,7 +7,7 @@ remembers; when the database knows better it says so and nothing has happened.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from hashlib import blake2b
@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 from django.db import connection, transaction
+from msgspec.structs import replace
 
 from billing.errors import InsufficientCredits, ReservationEnded, ReservationExpired, ReservationNotFound
 from billing.services.catch_up import answer_caught_up

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from django.db import transaction
+from msgspec.structs import replace
 
 from billing.errors import InsufficientCredits
 from billing.services.catch_up import answer_caught_up
@@ -41,8 +42,7 @@ _AHEAD: Final = timedelta(minutes=5)
 _ATTEMPTS: Final = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageInput:
+class UsageInput(msgspec.Struct, frozen=True, kw_only=True):
     """One event as asked for. `key` is its identity for ever; `by` says what `reference` is: `id` or `external`."""
 
     by: str
@@ -58,8 +58,7 @@ class UsageInput:
     may_create: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageRecorded:
+class UsageRecorded(msgspec.Struct, frozen=True, kw_only=True):
     """The event that the key stands for, and whether an earlier call made it."""
 
     event_id: UUID

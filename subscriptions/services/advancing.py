@@ -11,7 +11,7 @@ from customers.kernel.caller import Caller
 from customers.kernel.instants import instant_text
 from subscriptions.models import GrantSchedule, Subscription, SubscriptionState
 from subscriptions.services.grants import Rolled, period_grants_fire
-from subscriptions.services.periods import opening_balance_keep, period_open
+from subscriptions.services.periods import period_open
 from subscriptions.services.standing import period_end
 from subscriptions.services.timeline import subscription_note
 
@@ -34,9 +34,8 @@ def period_begin(
     subscription.current_period_end = period_end(subscription, steps=subscription.anchor_steps)
     subscription.is_renewed = False
     subscription.renewal_due_told = False
-    period = period_open(subscription, now=now)
     given = period_grants_fire(caller=caller, subscription=subscription, rolled_over=rolled_over, now=now)
-    opening_balance_keep(period, subscription)
+    period_open(subscription, now=now)
     subscription_note(
         caller=caller,
         subscription=subscription,

@@ -17,7 +17,7 @@ from subscriptions.errors import SameVariant
 from subscriptions.models import PlanVariant, Subscription
 from subscriptions.services.grants import cycle_templates, schedules_follow
 from subscriptions.services.locking import Outcome, moved, subscription_locked
-from subscriptions.services.periods import period_open
+from subscriptions.services.periods import period_change
 from subscriptions.services.standing import period_end_uncut, standing_push
 from subscriptions.services.subscriptions import variant_for_sale
 from subscriptions.services.timeline import planned, subscription_note
@@ -89,7 +89,7 @@ def _change_now(
         subscription.anchor_at = period_end_uncut(subscription, steps=subscription.anchor_steps)
         subscription.anchor_steps = 0
     subscription.variant, subscription.pending_variant = variant, None
-    period_open(subscription, now=now)
+    period_change(subscription, now=now)
     given = max(rest_mc - before_mc, 0)
     if given:
         _grant(caller, subscription, given, note_id, now)

@@ -17,7 +17,7 @@ from subscriptions.models import Subscription, SubscriptionState
 from subscriptions.services.grants import period_grants_fire
 from subscriptions.services.locking import Outcome, moved, subscription_locked
 from subscriptions.services.opening import has_live
-from subscriptions.services.periods import opening_balance_keep, period_open
+from subscriptions.services.periods import period_change, period_open
 from subscriptions.services.standing import period_end, standing_clear, standing_push
 from subscriptions.services.timeline import subscription_note
 
@@ -78,7 +78,7 @@ def _check(contract_end: datetime, previous: datetime | None, now: datetime) -> 
 def _uncut(subscription: Subscription, now: datetime) -> None:
     """The last period is not the last any more."""
     subscription.current_period_end = period_end(subscription, steps=subscription.anchor_steps)
-    period_open(subscription, now=now)
+    period_change(subscription, now=now)
 
 
 def _revive(caller: Caller, subscription: Subscription, now: datetime) -> int:
@@ -93,8 +93,7 @@ def _revive(caller: Caller, subscription: Subscription, now: datetime) -> int:
     subscription.current_period_start = now
     subscription.current_period_end = period_end(subscription, steps=1)
     subscription.save()
-    period = period_open(subscription, now=now)
     standing_clear(subscription, now=now)
     given = period_grants_fire(caller=caller, subscription=subscription, now=now)
-    opening_balance_keep(period, subscription)
+    period_open(subscription, now=now)
     return given

@@ -22,13 +22,14 @@ from customers.kernel.database import call_table, connection_tidy, environment_s
 from customers.kernel.instants import instant_text
 from subscriptions.engine.due import due_kinds
 from subscriptions.engine.transitions import transition
-from subscriptions.models import LIVE_STATES, Subscription
+from subscriptions.models import LIVE_STATES, CreditGrantTemplate, Subscription
 from subscriptions.services.advancing import period_begin, subscription_end
 from subscriptions.services.grants import (
     Interval,
     RolledOver,
-    intervals_ahead,
+    cycle_templates,
     rollovers_make,
+    schedules_ahead,
     schedules_fire,
 )
 from subscriptions.services.opening import fallback_open
@@ -187,7 +188,8 @@ def _failure(error: Exception) -> str:
 def _due(customer_id: UUID, now: datetime) -> Subscription | None:
     due = Subscription.objects.select_for_update(of=("self",), no_key=True)
     due = due.filter(customer_id=customer_id, next_due_at__lte=now, failed_at=None)
-    return due.select_related("variant__plan", "customer").order_by("next_due_at").first()
+    due = due.select_related("variant__plan", "customer").prefetch_related("variant__credit_grants")
+    return due.order_by("next_due_at").first()
 
 
 def _steps(subscription: Subscription, now: datetime) -> bool:
@@ -224,14 +226,14 @@ def _step(subscription: Subscription, at: datetime) -> None:
 def _roll_over(work: Work, kinds: Sequence[str]) -> None:
     """Before anything expires. Into a period that does not come, or of another variant, nothing rolls over."""
     subscription = work.subscription
-    period = None
+    firing: dict[CreditGrantTemplate, Interval] = {}
     if "advance" in kinds:
         if subscription.pending_variant_id is not None:
             return
         period = Interval(work.at, period_end(subscription, steps=subscription.anchor_steps + 1))
-    if period is None and "grants" not in kinds:
-        return
-    firing = intervals_ahead(subscription, period=period, now=work.at)
+        firing.update(dict.fromkeys(cycle_templates(subscription.variant), period))
+    if "grants" in kinds:
+        firing.update(schedules_ahead(subscription, now=work.at))
     work.rolled_over = rollovers_make(
         caller=work.caller, subscription=subscription, firing=firing, now=work.at
     )

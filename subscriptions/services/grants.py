@@ -11,6 +11,7 @@ from uuid import UUID
 from billing.models import BlockState, CreditBlock
 from billing.services.credits import Cause, credits_grant, credits_rollover
 from customers.kernel.caller import Caller
+from customers.kernel.database import call_all, call_one
 from customers.kernel.ids import uuid7
 from subscriptions.engine.calendar import interval_step, interval_steps_containing
 from subscriptions.engine.rollover import rolled, rolled_priority
@@ -25,6 +26,10 @@ from subscriptions.models import (
 )
 
 _CAUSE: Final = "grant_run"
+_FIRED: Final = (
+    "SELECT 1 FROM subscriptions_grant_run WHERE subscription_id = $1 AND template_id = $2 AND starts_at = $3"
+)
+_SCHEDULED: Final = "SELECT template_id FROM subscriptions_grant_schedule WHERE subscription_id = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +49,17 @@ class Rolled:
     credits_mc: int
 
 
+#: Templates with the intervals that they are about to fire for.
+Firing = Mapping[CreditGrantTemplate, Interval]
 #: By template.
 RolledOver = Mapping[UUID, Rolled]
 _NOTHING: Final[RolledOver] = {}
 
 
 def templates_of(variant: PlanVariant) -> list[CreditGrantTemplate]:
-    """What a variant gives, the oldest first."""
-    templates = CreditGrantTemplate.objects.filter(variant_id=variant.id, archived_at=None)
-    return list(templates.order_by("id"))
+    """What a variant gives, the oldest first; from memory, if they were fetched with it."""
+    given = (template for template in variant.credit_grants.all() if template.archived_at is None)
+    return sorted(given, key=lambda template: template.id)
 
 
 def cycle_templates(variant: PlanVariant) -> list[CreditGrantTemplate]:
@@ -99,9 +106,10 @@ def period_grants_fire(
 def schedules_start(*, caller: Caller, subscription: Subscription, now: datetime) -> int:
     """Make the schedules that the variant needs and has not, drop the others, and fire the present intervals."""
     templates = {template.id: template for template in scheduled_templates(subscription.variant)}
-    schedules = GrantSchedule.objects.filter(subscription_id=subscription.id)
-    schedules.exclude(template_id__in=templates).delete()
-    known = set(schedules.values_list("template_id", flat=True))
+    known = {template_id for (template_id,) in call_all(_SCHEDULED, [subscription.id])}
+    if not known <= templates.keys():
+        others = GrantSchedule.objects.filter(subscription_id=subscription.id)
+        others.exclude(template_id__in=templates).delete()
     given = 0
     for template in templates.values():
         if template.id not in known:
@@ -169,30 +177,21 @@ def due_schedules(subscription: Subscription, *, now: datetime) -> list[GrantSch
 
 
 def rollovers_make(
-    *, caller: Caller, subscription: Subscription, firing: Mapping[UUID, Interval], now: datetime
+    *, caller: Caller, subscription: Subscription, firing: Firing, now: datetime
 ) -> RolledOver:
-    """Before blocks expire at `now`: what is left of each firing template's last block, and may go on, moves out of it.
-
-    `firing` maps templates to the intervals they are about to fire for.
-    """
+    """Before blocks expire at `now`: what is left of each firing template's last block, and may go on, moves out."""
     made: dict[UUID, Rolled] = {}
-    for template in CreditGrantTemplate.objects.filter(id__in=firing, rollover_percentage__gt=0):
-        moved = _roll(caller, subscription, template, firing[template.id], now)
-        if moved is not None:
-            made[template.id] = moved
+    for template in sorted(firing, key=lambda template: template.id, reverse=True):
+        if template.rollover_percentage > 0:
+            moved = _roll(caller, subscription, template, firing[template], now)
+            if moved is not None:
+                made[template.id] = moved
     return made
 
 
-def intervals_ahead(
-    subscription: Subscription, *, period: Interval | None, now: datetime
-) -> dict[UUID, Interval]:
-    """What fires at `now`: the schedules that are due and, when a period begins, its templates."""
-    firing: dict[UUID, Interval] = {}
-    for schedule in due_schedules(subscription, now=now):
-        firing[schedule.template_id] = _interval(schedule)
-    if period is not None:
-        firing |= {template.id: period for template in cycle_templates(subscription.variant)}
-    return firing
+def schedules_ahead(subscription: Subscription, *, now: datetime) -> Firing:
+    """What the schedules fire for that are due by `now`."""
+    return {schedule.template: _interval(schedule) for schedule in due_schedules(subscription, now=now)}
 
 
 def _roll(
@@ -241,10 +240,8 @@ def _fire(
 ) -> int:
     """Once for this interval, for ever; what would have expired already is not given."""
     expires_at = _expiry(template, interval)
-    fired = GrantRun.objects.filter(
-        subscription_id=subscription.id, template_id=template.id, starts_at=interval.starts_at
-    )
-    if (expires_at is not None and expires_at <= now) or fired.exists():
+    fired = [subscription.id, template.id, interval.starts_at]
+    if (expires_at is not None and expires_at <= now) or call_one(_FIRED, fired):
         return 0
     run_id = rolled_over.run_id if rolled_over else uuid7()
     movement = credits_grant(

@@ -14,7 +14,7 @@ from customers.models import Customer
 from subscriptions.engine.calendar import calendar_step, steps_containing
 from subscriptions.models import LIVE_STATES, PlanVariant, Subscription, SubscriptionState
 from subscriptions.services.grants import first_grants_fire
-from subscriptions.services.periods import opening_balance_keep, period_open
+from subscriptions.services.periods import period_open
 from subscriptions.services.standing import standing_clear, standing_push
 from subscriptions.services.timeline import subscription_note
 from subscriptions.services.variant_versions import variant_current_hold
@@ -38,10 +38,9 @@ def subscription_open(
     """The subscription with its present period, its grants fired; and the mc granted. Under the account's lock."""
     subscription = _begun(caller, customer, variant, terms, now)
     subscription.save()
-    period = period_open(subscription, now=now)
     standing_clear(subscription, now=now)
     given = first_grants_fire(caller=caller, subscription=subscription, now=now)
-    opening_balance_keep(period, subscription)
+    period_open(subscription, now=now)
     ends = subscription.trial_ends_at
     subscription_note(
         caller=caller,

@@ -4,39 +4,54 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from billing.services.accounts import account_balance
 from metering.selectors.consumption import consumption_of
 from subscriptions.models import Subscription, SubscriptionPeriod
 
-
-def period_open(subscription: Subscription, *, now: datetime) -> SubscriptionPeriod:
-    """The row of the current period; one that a renewal made beforehand is brought up to date."""
-    period, _ = SubscriptionPeriod.objects.update_or_create(
-        environment_id=subscription.environment_id,
-        subscription_id=subscription.id,
-        starts_at=subscription.current_period_start,
-        defaults={"ends_at": subscription.current_period_end, "variant_id": subscription.variant_id},
-        create_defaults={
-            "ends_at": subscription.current_period_end,
-            "variant_id": subscription.variant_id,
-            "created_at": now,
-        },
-    )
-    return period
+_TERMS: Final = ("ends_at", "variant")
 
 
-def opening_balance_keep(period: SubscriptionPeriod, subscription: Subscription) -> None:
-    """Once the period's grants have fired."""
+def period_open(subscription: Subscription, *, now: datetime) -> None:
+    """Make the row of the current period, whose grants have fired: it keeps the balance that it begins with."""
+    period = _current(subscription, now)
     period.opening_balance_mc = account_balance(customer_id=subscription.customer_id)
-    period.save(update_fields=["opening_balance_mc"])
+    _keep(period, *_TERMS, "opening_balance_mc")
+
+
+def period_change(subscription: Subscription, *, now: datetime) -> None:
+    """Bring the row of the current period up to its end and its variant."""
+    _keep(_current(subscription, now), *_TERMS)
 
 
 def period_of(subscription: Subscription) -> SubscriptionPeriod:
     """The row of the current period."""
-    return SubscriptionPeriod.objects.get(
+    period = SubscriptionPeriod.objects.get(
         subscription_id=subscription.id, starts_at=subscription.current_period_start
+    )
+    period.subscription = subscription
+    return period
+
+
+def _current(subscription: Subscription, now: datetime) -> SubscriptionPeriod:
+    return SubscriptionPeriod(
+        environment_id=subscription.environment_id,
+        subscription=subscription,
+        variant_id=subscription.variant_id,
+        starts_at=subscription.current_period_start,
+        ends_at=subscription.current_period_end,
+        created_at=now,
+    )
+
+
+def _keep(period: SubscriptionPeriod, *fields: str) -> None:
+    """A new row, or these fields of the one there is: an immediate change and a renewal beforehand find one."""
+    SubscriptionPeriod.objects.bulk_create(
+        [period],
+        update_conflicts=True,
+        unique_fields=("environment", "subscription", "starts_at"),
+        update_fields=fields,
     )
 
 

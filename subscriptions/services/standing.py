@@ -7,12 +7,14 @@ from typing import Final
 from uuid import UUID
 
 from billing.services.accounts import account_configure
+from customers.kernel.database import call_all
 from subscriptions.engine.calendar import calendar_step
 from subscriptions.engine.due import Clockwork, next_due
-from subscriptions.models import LIVE_STATES, GrantSchedule, Subscription, SubscriptionState
+from subscriptions.models import LIVE_STATES, Subscription, SubscriptionState
 
 #: The end of a cycle that stands still: the counters of tiers go on counting in it.
 _NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+_NEXT_GRANTS: Final = "SELECT next_at FROM subscriptions_grant_schedule WHERE subscription_id = $1"
 _SUSPENDED: Final = {
     SubscriptionState.OVERDUE: "subscription_overdue",
     SubscriptionState.PAUSED: "subscription_paused",
@@ -22,7 +24,6 @@ _SUSPENDED: Final = {
 def clockwork_of(subscription: Subscription, *, not_before: datetime) -> Clockwork:
     """Everything that says when something is due."""
     variant = subscription.variant
-    schedules = GrantSchedule.objects.filter(subscription_id=subscription.id)
     return Clockwork(
         status=subscription.status,
         is_prepaid=variant.is_prepaid,
@@ -40,7 +41,7 @@ def clockwork_of(subscription: Subscription, *, not_before: datetime) -> Clockwo
         renewal_due_told=subscription.renewal_due_told,
         trial_ending_told=subscription.trial_ending_told,
         contract_ending_told=subscription.contract_ending_told,
-        next_grants_at=tuple(schedules.values_list("next_at", flat=True)),
+        next_grants_at=tuple(next_at for (next_at,) in call_all(_NEXT_GRANTS, [subscription.id])),
     )
 
 
