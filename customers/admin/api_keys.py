@@ -17,7 +17,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from customers.admin.customer_forms import ReasonForm
-from customers.admin.dialogs import Dialog, Outcome, caller_of, dialog_response
+from customers.admin.dialogs import Dialog, Outcome, caller_of
 from customers.admin.display import badge, code, copyable, instant_shown
 from customers.admin.fields import InstantInput
 from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, list_url, record_url
@@ -144,7 +144,7 @@ class ApiKeyAdmin(RecordAdmin):
             subject=str(environment_of(request)),
             intro="The secret is shown once, on the next screen. Only a hash of it is stored.",
         )
-        return self._dialog_response(request, dialog, self.has_add_permission(request))
+        return self.dialog_answer(request, dialog, allowed=self.has_add_permission(request))
 
     # --- Revoke
 
@@ -165,11 +165,7 @@ class ApiKeyAdmin(RecordAdmin):
             intro="Whatever uses this key stops working within seconds. It cannot be undone; issue a new key first.",
             is_danger=True,
         )
-        return self._dialog_response(request, dialog, request.user.has_perm("customers.change_apikey"))
-
-    def _dialog_response(self, request: HttpRequest, dialog: Dialog, allowed: bool) -> HttpResponse:
-        context = {**self.admin_site.each_context(request), "opts": self.opts}
-        return dialog_response(request, dialog, allowed=allowed, context=context)
+        return self.dialog_answer(request, dialog, allowed=request.user.has_perm("customers.change_apikey"))
 
 
 def state_badge(key: ApiKey, now: datetime) -> SafeString:

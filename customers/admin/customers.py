@@ -28,7 +28,7 @@ from customers.admin.customer_panels import (
     filters,
     panels_for,
 )
-from customers.admin.dialogs import Dialog, Outcome, caller_of, dialog_response
+from customers.admin.dialogs import Dialog, Outcome, caller_of
 from customers.admin.display import NOTHING, badge, credits_shown, instant_shown
 from customers.admin.records import Page, RecordAdmin, RecordChangeList, list_url, record_url
 from customers.admin.requests import environment_of, of_admin
@@ -169,12 +169,9 @@ class CustomerAdmin(RecordAdmin):
         customer = self.get_queryset(request).filter(pk=customer_id).first()
         if action is None or customer is None:
             raise Http404
-        return dialog_response(
-            request,
-            _dialog(request, customer, action),
-            allowed=request.user.has_perm(action.permission),
-            context={**self.admin_site.each_context(request), "opts": self.opts, "original": customer},
-        )
+        dialog = _dialog(request, customer, action)
+        allowed = request.user.has_perm(action.permission)
+        return self.dialog_answer(request, dialog, allowed=allowed, original=customer)
 
     # --- A new one
 
@@ -191,8 +188,7 @@ class CustomerAdmin(RecordAdmin):
             back=list_url(Customer),
             intro="Customers also come into being by themselves, when the first usage names an external id.",
         )
-        context = {**self.admin_site.each_context(request), "opts": self.opts}
-        return dialog_response(request, dialog, allowed=self.has_add_permission(request), context=context)
+        return self.dialog_answer(request, dialog, allowed=self.has_add_permission(request))
 
 
 def customer_link(customer: Customer) -> SafeString:

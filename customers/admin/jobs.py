@@ -9,11 +9,11 @@ from typing import Any, Final
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
 from customers.admin.customer_forms import ReasonForm
-from customers.admin.dialogs import Dialog, Outcome, caller_of, dialog_response
+from customers.admin.dialogs import Dialog, Outcome, caller_of
 from customers.admin.display import badge, code, copyable, instant_shown, json_shown
 from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, record_url
 from customers.kernel.clock import system_now
@@ -113,15 +113,7 @@ class JobAdmin(RecordAdmin):
         return bool(request.user.has_perm("customers.change_job"))
 
     def further_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path(
-                f"<str:object_id>/{deed}/",
-                wrap(partial(self.deed_view, deed=deed)),
-                name=f"customers_job_{deed}",
-            )
-            for deed in _DEEDS
-        ]
+        return self.deed_urls(self.deed_view, _DEEDS)
 
     def deed_view(self, request: HttpRequest, object_id: str, deed: str) -> HttpResponse:
         job = self.found_or_404(request, object_id)
@@ -136,8 +128,7 @@ class JobAdmin(RecordAdmin):
             subject=f"{job.kind}: {_progress(job)}",
             intro=intro,
         )
-        context = {**self.admin_site.each_context(request), "opts": self.opts}
-        return dialog_response(request, dialog, allowed=self._may(request), context=context)
+        return self.dialog_answer(request, dialog, allowed=self._may(request))
 
 
 def _badge(job: Job) -> SafeString:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 from uuid import UUID
@@ -17,6 +18,7 @@ from django.urls import URLPattern, path, reverse
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
+from customers.admin.dialogs import Dialog, dialog_response
 from customers.admin.exports import csv_lines
 from customers.admin.paging import BoundedPaginator
 from customers.admin.requests import environment_of, of_admin
@@ -137,6 +139,27 @@ class RecordAdmin(ModelAdmin):
     def further_urls(self) -> list[URLPattern]:
         """Dialogs and sub-pages of this kind of object."""
         return []
+
+    def deed_urls(self, view: Callable[..., HttpResponse], deeds: Iterable[str]) -> list[URLPattern]:
+        """`<id>/<deed>/` for each, answered by `view(request, object_id, deed)`."""
+        name = f"{self.opts.app_label}_{self.opts.model_name}"
+        return [
+            path(
+                f"<str:object_id>/{deed}/",
+                self.admin_site.admin_view(partial(view, deed=deed)),
+                name=f"{name}_{deed}",
+            )
+            for deed in deeds
+        ]
+
+    def dialog_answer(
+        self, request: HttpRequest, dialog: Dialog, *, allowed: bool, original: Any = None
+    ) -> HttpResponse:
+        """The dialog; where it becomes a page, one of this kind of object, or of `original`."""
+        context = {**self.admin_site.each_context(request), "opts": self.opts}
+        if original is not None:
+            context["original"] = original
+        return dialog_response(request, dialog, allowed=allowed, context=context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -15,7 +15,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from customers.admin import test_clock
-from customers.admin.dialogs import Dialog, Outcome, dialog_response
+from customers.admin.dialogs import Dialog, Outcome
 from customers.admin.display import badge, copyable, instant_shown
 from customers.admin.records import Fact, Page, RecordAdmin, Section, list_url, record_url
 from customers.admin.requests import address_of, of_admin
@@ -78,8 +78,7 @@ class TenantAdmin(RecordAdmin):
             back=list_url(Tenant),
             intro="Makes a live and a test environment, fully apart, and one API key for each.",
         )
-        context = {**self.admin_site.each_context(request), "opts": self.opts}
-        return dialog_response(request, dialog, allowed=self.has_add_permission(request), context=context)
+        return self.dialog_answer(request, dialog, allowed=self.has_add_permission(request))
 
 
 def _tenant_create(request: HttpRequest, data: Mapping[str, Any], _key: str) -> Outcome:

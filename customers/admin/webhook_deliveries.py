@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 
 from customers.admin.customer_forms import ReasonForm
 from customers.admin.customers import customer_link
-from customers.admin.dialogs import Dialog, Outcome, caller_of, dialog_response
+from customers.admin.dialogs import Dialog, Outcome, caller_of
 from customers.admin.display import NOTHING, badge, code, copyable, instant_shown, json_shown, link
 from customers.admin.outbox import EventNameFilter, WithCustomers
 from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, id_of, list_url, record_url
@@ -209,11 +209,7 @@ class WebhookDeliveryAdmin(RecordAdmin):
             subject=_said(found),
             intro="At once, each under the webhook-id it had. What is still waiting is tried now.",
         )
-        return self._answer(request, dialog)
-
-    def _answer(self, request: HttpRequest, dialog: Dialog) -> HttpResponse:
-        context = {**self.admin_site.each_context(request), "opts": self.opts}
-        return dialog_response(request, dialog, allowed=self._may(request), context=context)
+        return self.dialog_answer(request, dialog, allowed=self._may(request))
 
     def retry_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         delivery = self.found_or_404(request, object_id)
@@ -227,7 +223,7 @@ class WebhookDeliveryAdmin(RecordAdmin):
             subject=f"{delivery.event.event} to {delivery.endpoint.url}",
             intro="At once, under the same webhook-id.",
         )
-        return self._answer(request, dialog)
+        return self.dialog_answer(request, dialog, allowed=self._may(request))
 
 
 def state_badge(delivery: WebhookDelivery) -> SafeString:

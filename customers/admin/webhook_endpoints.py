@@ -10,12 +10,12 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from customers.admin.customer_forms import ReasonForm
-from customers.admin.dialogs import Dialog, Outcome, caller_of, dialog_response
+from customers.admin.dialogs import Dialog, Outcome, caller_of
 from customers.admin.display import NOTHING, badge, copyable, instant_shown, link, text_or_nothing
 from customers.admin.fields import InstantInput
 from customers.admin.records import (
@@ -204,17 +204,10 @@ class WebhookEndpointAdmin(RecordAdmin):
             subject=str(environment_of(request)),
             intro="Its secret is shown once, on the next screen.",
         )
-        return self._answer(request, dialog, self.has_add_permission(request))
+        return self.dialog_answer(request, dialog, allowed=self.has_add_permission(request))
 
     def further_urls(self) -> list[URLPattern]:
-        return [
-            path(
-                f"<str:object_id>/{deed}/",
-                self.admin_site.admin_view(partial(self.deed_view, deed=deed)),
-                name=f"customers_webhookendpoint_{deed}",
-            )
-            for deed in _DEEDS
-        ]
+        return self.deed_urls(self.deed_view, _DEEDS)
 
     def deed_view(self, request: HttpRequest, object_id: str, deed: str) -> HttpResponse:
         endpoint = self.found_or_404(request, object_id)
@@ -235,11 +228,7 @@ class WebhookEndpointAdmin(RecordAdmin):
                 "description": endpoint.description,
             },
         )
-        return self._answer(request, dialog, self._may(request))
-
-    def _answer(self, request: HttpRequest, dialog: Dialog, allowed: bool) -> HttpResponse:
-        context = {**self.admin_site.each_context(request), "opts": self.opts}
-        return dialog_response(request, dialog, allowed=allowed, context=context)
+        return self.dialog_answer(request, dialog, allowed=self._may(request))
 
 
 def state_badge(endpoint: WebhookEndpoint) -> SafeString:

@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from customers.admin.dialogs import Dialog, Outcome, caller_of, dialog_response
+from customers.admin.dialogs import Dialog, Outcome, caller_of
 from customers.admin.display import badge, code, copyable, instant_shown, text_or_nothing
 from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, list_url, record_url
 from customers.admin.requests import environment_of, of_admin
@@ -143,7 +143,7 @@ class BillableMetricAdmin(RecordAdmin):
             back=list_url(BillableMetric),
             intro="Something you count. What it costs is said by a metering rule.",
         )
-        return self._dialog_response(request, dialog, self.has_add_permission(request))
+        return self.dialog_answer(request, dialog, allowed=self.has_add_permission(request))
 
     def further_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.edit_view)
@@ -161,11 +161,9 @@ class BillableMetricAdmin(RecordAdmin):
             subject=metric.key,
             initial={"name": metric.name, "description": metric.description, "status": metric.status},
         )
-        return self._dialog_response(request, dialog, request.user.has_perm("metering.change_billablemetric"))
-
-    def _dialog_response(self, request: HttpRequest, dialog: Dialog, allowed: bool) -> HttpResponse:
-        context = {**self.admin_site.each_context(request), "opts": self.opts}
-        return dialog_response(request, dialog, allowed=allowed, context=context)
+        return self.dialog_answer(
+            request, dialog, allowed=request.user.has_perm("metering.change_billablemetric")
+        )
 
 
 def status_badge(metric: BillableMetric) -> SafeString:

@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from customers.admin.customers import customer_link
-from customers.admin.dialogs import Change, Dialog, Outcome, caller_of, dialog_response
+from customers.admin.dialogs import Change, Dialog, Outcome, caller_of
 from customers.admin.display import badge, code, copyable, credits_shown, instant_shown, json_shown, link
 from customers.admin.records import Fact, Page, RecordAdmin, Section, list_url, record_url
 from customers.admin.requests import environment_of, of_admin
@@ -137,8 +137,7 @@ class MeteringRuleAdmin(RecordAdmin):
                 "plan_variant_id": request.GET.get("plan_variant", ""),
             },
         )
-        context = {**self.admin_site.each_context(request), "opts": self.opts}
-        return dialog_response(request, dialog, allowed=self.has_add_permission(request), context=context)
+        return self.dialog_answer(request, dialog, allowed=self.has_add_permission(request))
 
 
 def scope_shown(rule: MeteringRule) -> object:

@@ -16,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from customers.admin.customer_forms import ReasonForm
-from customers.admin.dialogs import Change, Dialog, Outcome, caller_of, dialog_response
+from customers.admin.dialogs import Change, Dialog, Outcome, caller_of
 from customers.admin.display import (
     NOTHING,
     copyable,
@@ -229,8 +229,7 @@ class PlanVariantAdmin(RecordAdmin):
             has_preview=True,
             initial=initial or {},
         )
-        context = {**self.admin_site.each_context(request), "opts": self.opts}
-        return dialog_response(request, dialog, allowed=self._may(request), context=context)
+        return self.dialog_answer(request, dialog, allowed=self._may(request))
 
 
 def _url(deed: str, variant: PlanVariant, *further: str) -> str:

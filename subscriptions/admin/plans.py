@@ -11,11 +11,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
 from customers.admin.customer_forms import ReasonForm
-from customers.admin.dialogs import Dialog, Outcome, caller_of, dialog_response
+from customers.admin.dialogs import Dialog, Outcome, caller_of
 from customers.admin.display import copyable, credits_text, instant_shown, json_shown, text_or_nothing
 from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, list_url, record_url
 from customers.admin.requests import environment_of, of_admin
@@ -140,17 +140,10 @@ class PlanAdmin(RecordAdmin):
             back=list_url(Plan),
             intro="A name under which something is sold. On what terms is said by its variants.",
         )
-        return self._answer(request, dialog, self.has_add_permission(request))
+        return self.dialog_answer(request, dialog, allowed=self.has_add_permission(request))
 
     def further_urls(self) -> list[URLPattern]:
-        return [
-            path(
-                f"<str:object_id>/{deed}/",
-                self.admin_site.admin_view(partial(self.deed_view, deed=deed)),
-                name=f"subscriptions_plan_{deed}",
-            )
-            for deed in _DEEDS
-        ]
+        return self.deed_urls(self.deed_view, _DEEDS)
 
     def deed_view(self, request: HttpRequest, object_id: str, deed: str) -> HttpResponse:
         plan = self.found_or_404(request, object_id)
@@ -166,11 +159,7 @@ class PlanAdmin(RecordAdmin):
             is_danger=deed == "archive",
             initial={} if deed == "sell" else _initial(plan),
         )
-        return self._answer(request, dialog, self._may_change(request))
-
-    def _answer(self, request: HttpRequest, dialog: Dialog, allowed: bool) -> HttpResponse:
-        context = {**self.admin_site.each_context(request), "opts": self.opts}
-        return dialog_response(request, dialog, allowed=allowed, context=context)
+        return self.dialog_answer(request, dialog, allowed=self._may_change(request))
 
 
 def fallbacks(request: HttpRequest, *, except_for: PlanVariant | None = None) -> list[tuple[str, str]]:

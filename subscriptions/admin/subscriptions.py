@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from customers.admin.customers import customer_link
-from customers.admin.dialogs import Dialog, Outcome, caller_of, dialog_response
+from customers.admin.dialogs import Dialog, Outcome, caller_of
 from customers.admin.display import (
     code,
     copyable,
@@ -165,12 +165,9 @@ class SubscriptionAdmin(RecordAdmin):
         subscription, action = self.found_or_404(request, object_id), ACTIONS.get(slug)
         if action is None:
             raise Http404
-        return dialog_response(
-            request,
-            _dialog(request, subscription, action),
-            allowed=request.user.has_perm(CHANGE),
-            context={**self.admin_site.each_context(request), "opts": self.opts, "original": subscription},
-        )
+        dialog = _dialog(request, subscription, action)
+        allowed = request.user.has_perm(CHANGE)
+        return self.dialog_answer(request, dialog, allowed=allowed, original=subscription)
 
 
 def action_url(subscription: Subscription, slug: str) -> str:
