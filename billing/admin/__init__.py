@@ -1,5 +1,23 @@
 """The admin of the billing app: a client of its services. One module per noun."""
 
-from billing.admin import actions, blocks, columns, entries, holds, panels, verification
+from billing.admin import (
+    actions,
+    blocks,
+    columns,
+    entries,
+    holds,
+    panels,
+    timeline,
+    verification,
+)
 
-__all__ = ["actions", "blocks", "columns", "entries", "holds", "panels", "verification"]
+__all__ = [
+    "actions",
+    "blocks",
+    "columns",
+    "entries",
+    "holds",
+    "panels",
+    "timeline",
+    "verification",
+]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from customers.admin.customer_panels import CustomerPanel, panel_register
@@ -99,7 +100,20 @@ def _lines_html(lines: Sequence[Mapping[str, object]], more: str) -> str:
     return render_to_string("admin/purser/lines.html", shown)
 
 
+def _timeline(_request: HttpRequest, customer: Customer) -> str:
+    """Loaded once the page stands: it asks every app."""
+    url = reverse("admin:customers_customer_timeline", args=[customer.pk])
+    return render_to_string("admin/purser/panel_timeline.html", {"url": url})
+
+
 for _panel in (
+    CustomerPanel(
+        key="timeline",
+        title="Timeline",
+        order=50,
+        permission="customers.view_customer",
+        render=_timeline,
+    ),
     CustomerPanel(
         key="details",
         title="Details",

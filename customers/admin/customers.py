@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -31,7 +33,8 @@ from customers.admin.customer_panels import (
 from customers.admin.dialogs import Dialog, Outcome, caller_of
 from customers.admin.display import NOTHING, badge, credits_shown, instant_shown
 from customers.admin.records import Page, RecordAdmin, RecordChangeList, list_url, record_url
-from customers.admin.requests import environment_of, of_admin
+from customers.admin.requests import environment_of, of_admin, wants_fragment
+from customers.admin.timeline import timeline_context
 from customers.kernel.ids import uuid_parse
 from customers.models import Customer, OveragePolicy
 from customers.selectors.customers import customers_search
@@ -131,8 +134,12 @@ class CustomerAdmin(RecordAdmin):
     # --- One customer
 
     def further_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.action_view)
-        return [path("<uuid:customer_id>/actions/<slug:slug>/", view, name="customers_customer_action")]
+        wrap = self.admin_site.admin_view
+        act, look = wrap(self.action_view), wrap(self.timeline_view)
+        return [
+            path("<uuid:customer_id>/actions/<slug:slug>/", act, name="customers_customer_action"),
+            path("<uuid:customer_id>/timeline/", look, name="customers_customer_timeline"),
+        ]
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -172,6 +179,23 @@ class CustomerAdmin(RecordAdmin):
         dialog = _dialog(request, customer, action)
         allowed = request.user.has_perm(action.permission)
         return self.dialog_answer(request, dialog, allowed=allowed, original=customer)
+
+    def timeline_view(self, request: HttpRequest, customer_id: UUID) -> HttpResponse:
+        if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
+            raise PermissionDenied
+        customer = self.found_or_404(request, str(customer_id))
+        context = timeline_context(request, customer, now=of_admin(request).now)
+        if wants_fragment(request):
+            return TemplateResponse(request, "admin/purser/timeline.html", context)
+        page = {
+            **self.admin_site.each_context(request),
+            **context,
+            "title": f"Timeline of {customer.label}",
+            "opts": self.opts,
+            "original": customer,
+            "back": record_url(Customer, customer.pk),
+        }
+        return TemplateResponse(request, "admin/purser/timeline_page.html", page)
 
     # --- A new one
 

@@ -1,5 +1,19 @@
 """The admin of the metering app: a client of its services. One module per noun."""
 
-from metering.admin import explain, metrics, panels, rules, usage_events
+from metering.admin import (
+    explain,
+    metrics,
+    panels,
+    rules,
+    timeline,
+    usage_events,
+)
 
-__all__ = ["explain", "metrics", "panels", "rules", "usage_events"]
+__all__ = [
+    "explain",
+    "metrics",
+    "panels",
+    "rules",
+    "timeline",
+    "usage_events",
+]

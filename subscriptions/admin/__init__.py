@@ -1,5 +1,19 @@
 """The admin of the subscriptions app: a client of its services. One module per noun."""
 
-from subscriptions.admin import customer_subscriptions, plan_grants, plan_variants, plans, subscriptions
+from subscriptions.admin import (
+    customer_subscriptions,
+    plan_grants,
+    plan_variants,
+    plans,
+    subscriptions,
+    timeline,
+)
 
-__all__ = ["customer_subscriptions", "plan_grants", "plan_variants", "plans", "subscriptions"]
+__all__ = [
+    "customer_subscriptions",
+    "plan_grants",
+    "plan_variants",
+    "plans",
+    "subscriptions",
+    "timeline",
+]

@@ -137,8 +137,44 @@
     });
   };
 
-  const localTimes = () => {
-    for (const time of document.querySelectorAll("time[datetime]")) {
+  // --- Parts of a page that come after it
+
+  const loadPart = async (part, url) => {
+    try {
+      const answer = await fetchInside(url);
+      // Not the page of a login that has meanwhile ended.
+      if (!answer.ok || answer.redirected) return;
+      part.innerHTML = await answer.text();
+      localTimes(part);
+    } catch {
+      // The link that stands there instead still works.
+    }
+  };
+
+  const loadMore = async (part, link) => {
+    const answer = await fetchInside(link.href);
+    if (!answer.ok || answer.redirected) { window.location.assign(link.href); return; }
+    const more = document.createElement("div");
+    more.innerHTML = await answer.text();
+    more.querySelector("nav")?.remove();
+    link.closest("p").replaceWith(more);
+    localTimes(more);
+  };
+
+  const loadParts = () => {
+    for (const part of document.querySelectorAll("[data-load]")) {
+      loadPart(part, part.dataset.load);
+      part.addEventListener("click", (event) => {
+        const link = event.target.closest("a");
+        if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+        if (link.matches("[data-more]")) { event.preventDefault(); loadMore(part, link); }
+        else if (link.closest("nav")) { event.preventDefault(); loadPart(part, link.href); }
+      });
+    }
+  };
+
+  const localTimes = (root = document) => {
+    for (const time of root.querySelectorAll("time[datetime]")) {
       time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
     }
   };
@@ -146,6 +182,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     for (const root of document.querySelectorAll("[data-dialog-root]")) prepare(root);
     localTimes();
+    loadParts();
   });
 
   document.addEventListener("click", (event) => {

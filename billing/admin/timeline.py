@@ -1,0 +1,62 @@
+"""What the customer's timeline knows from billing: movements of credits, and holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from billing.admin.entries import cause_text, kind_badge
+from billing.admin.explain import causes_described
+from billing.admin.holds import state_badge
+from billing.models import Hold, LedgerEntry
+from customers.admin.display import credits_shown
+from customers.admin.records import record_url
+from customers.admin.timeline import Before, Happening, TimelineSource, timeline_register
+from customers.models import Customer
+
+
+def _movements(customer: Customer, before: Before, limit: int) -> Iterator[Happening]:
+    rows = before.of(LedgerEntry.objects.filter(account_id=customer.id), instant="occurred_at")
+    found = list(rows.order_by("-occurred_at", "-id")[:limit])
+    causes = causes_described(found)
+    for entry in found:
+        yield Happening(
+            at=entry.occurred_at,
+            id=entry.id,
+            title=kind_badge(entry.kind),
+            url=record_url(LedgerEntry, entry.public_id),
+            note=entry.reason or causes.get(entry.source_id) or cause_text(entry),
+            amount=credits_shown(entry.amount_mc, signed=True),
+            actor=entry.actor,
+            tells_of=entry.source_id if entry.source_type == "event" else None,
+        )
+
+
+def _holds(customer: Customer, before: Before, limit: int) -> Iterator[Happening]:
+    rows = before.of(Hold.objects.filter(account_id=customer.id), instant="created_at")
+    for hold in rows.order_by("-created_at", "-id")[:limit]:
+        yield Happening(
+            at=hold.created_at,
+            id=hold.id,
+            title="Hold",
+            url=record_url(Hold, hold.public_id),
+            note=state_badge(hold.state),
+            amount=credits_shown(hold.amount_mc),
+            actor=hold.actor,
+        )
+
+
+timeline_register(
+    TimelineSource(
+        kind="credits",
+        label="Credits",
+        order=10,
+        permission="billing.view_ledgerentry",
+        load=_movements,
+        icon="receipt_long",
+    )
+)
+timeline_register(
+    TimelineSource(
+        kind="holds", label="Holds", order=30, permission="billing.view_hold", load=_holds, icon="lock_clock"
+    )
+)
