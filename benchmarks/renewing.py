@@ -94,7 +94,7 @@ def _subscribe(caller: Caller, variant: PlanVariant, count: int, now: datetime) 
             created_at=now,
             updated_at=now,
         )
-        subscription_create(caller=caller, customer=customer, variant_id=variant.id, now=now)
+        subscription_create(caller=caller, customer=customer, offer=variant.id, now=now)
 
 
 if __name__ == "__main__":

@@ -144,3 +144,36 @@ class AmountTooLarge(DomainError):
     entered in the wrong unit."""
 
     code, status, title = "amount-too-large", 422, "The amount is too large for an invoice"
+
+
+class PricePlanNotFound(NotFound):
+    """There is no such price plan in this environment, or it has no such version."""
+
+    code, title = "price-plan-not-found", "There is no such price plan"
+
+
+class PricePlanArchived(Conflict):
+    """The price plan is archived: it takes no new versions and no new subscriptions. Those who have it keep it."""
+
+    code, title = "price-plan-archived", "The price plan is archived"
+
+
+class PricePlanDeprecated(Conflict):
+    """This version of the price plan is deprecated: those who are on it stay, and nobody comes to it any more. Name
+    another version, or make the price plan's next one."""
+
+    code, title = "price-plan-deprecated", "The version of the price plan is deprecated"
+
+
+class BillingPeriodDiffers(DomainError):
+    """A plan variant's billing cycle and its price plan's billing period must be the same. And a subscription moves to
+    another billing period only when its present period ends: send `effective: "period_end"`."""
+
+    code, status, title = "billing-period-differs", 422, "The billing periods differ"
+
+
+class PlanKindDiffers(Conflict):
+    """A subscription to a price plan moves to price plans, one to a plan's variant moves to plan variants. To change
+    from one to the other, cancel the subscription and subscribe anew."""
+
+    code, title = "plan-kind-differs", "The subscription is of the other kind"

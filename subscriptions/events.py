@@ -10,13 +10,15 @@ from customers.events import event_type
 from customers.kernel.caller import Caller
 from customers.kernel.instants import instant_text
 from customers.services.outbox import event_emit
-from subscriptions.models import Subscription
+from subscriptions.models import PlanVariant, Subscription
 
 _BASE: Final = {
     "subscription_id": "sub_01k7x3s9c5ef6v8b2n4m6q8r0t",
     "external_subscription_id": None,
     "plan_id": "plan_01k7x3s9c5ef6v8b2n4m6q8r0t",
     "plan_variant_id": "pvr_01k7x3s9c5ef6v8b2n4m6q8r0t",
+    "price_plan_id": None,
+    "price_plan_version": None,
     "billing_mode": "prepaid",
     "status": "active",
     "current_period_start": "2026-04-13T00:00:00Z",
@@ -72,7 +74,11 @@ for _name, _description, _example in (
         {
             "effective": "immediate",
             "previous_plan_variant_id": "pvr_01k7x3s9c5ef6v8b2n4m6q8r0s",
+            "previous_price_plan_id": None,
+            "previous_price_plan_version": None,
             "pending_plan_variant_id": None,
+            "pending_price_plan_id": None,
+            "pending_price_plan_version": None,
             "cancel_at_period_end": False,
             "credits_granted": 0,
         },
@@ -106,6 +112,26 @@ for _name, _description, _example in (
     event_type(f"subscription.{_name}", _description, {**_BASE, **_example})
 
 
+def plan_shown(variant: PlanVariant) -> str:
+    """The plan's id, or the price plan's when that is sold by itself."""
+    version = variant.price_plan_version
+    return version.price_plan.key if version and variant.is_price_plan else variant.plan.public_id
+
+
+def variant_shown(variant: PlanVariant) -> str | None:
+    """The variant's id; how a price plan is sold by itself is nobody's business."""
+    return None if variant.is_price_plan else variant.public_id
+
+
+def price_plan_shown(variant: PlanVariant) -> dict[str, Any]:
+    """What usage costs in money on these terms, if it does."""
+    version = variant.price_plan_version
+    return {
+        "price_plan_id": version.price_plan.key if version else None,
+        "price_plan_version": version.version if version else None,
+    }
+
+
 def subscription_told(
     *, caller: Caller, subscription: Subscription, what: str, data: Mapping[str, Any], now: datetime
 ) -> None:
@@ -114,8 +140,9 @@ def subscription_told(
     base = {
         "subscription_id": subscription.public_id,
         "external_subscription_id": subscription.external_subscription_id,
-        "plan_id": variant.plan.public_id,
-        "plan_variant_id": variant.public_id,
+        "plan_id": plan_shown(variant),
+        "plan_variant_id": variant_shown(variant),
+        **price_plan_shown(variant),
         "billing_mode": variant.billing_mode,
         "status": subscription.status,
         "current_period_start": instant_text(subscription.current_period_start),

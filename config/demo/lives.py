@@ -73,7 +73,7 @@ class Life:
         made = subscription_create(
             caller=self.caller,
             customer=customer,
-            variant_id=self.variants[paying if self.person.activity > 2 else FREE],
+            offer=self.variants[paying if self.person.activity > 2 else FREE],
             start_date=self._since(now),
             contract_end=now + timedelta(days=DAYS + 20) if is_large else None,
             external_subscription_id=f"deal-{customer.external_id}",

@@ -73,7 +73,7 @@ def _subscribe(act: Act) -> Outcome:
     made = subscription_create(
         caller=act.caller,
         customer=act.customer,
-        variant_id=act.data["variant_id"],
+        offer=act.data["variant_id"],
         start_date=act.data["start_date"],
         contract_end=act.data["contract_end"],
         contract_ending_soon_days=act.data["contract_ending_soon_days"],

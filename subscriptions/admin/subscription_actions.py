@@ -201,7 +201,7 @@ def _resume(act: Act) -> locking.Outcome:
 def _change(act: Act) -> locking.Outcome:
     return subscription_change(
         **act.named,
-        variant_id=act.data["variant_id"],
+        offer=act.data["variant_id"],
         effective=act.data["effective"],
         reason=act.data["reason"],
     )

@@ -12,7 +12,7 @@ from customers.api.views import Endpoint, object_id
 from subscriptions.api.plan_examples import PLAN_ASKED, PLAN_SHOWN, PLAN_WITH_VARIANTS
 from subscriptions.api.plan_fields import PlanInput, PlanOutput, PlanWithVariants
 from subscriptions.models import Plan
-from subscriptions.selectors.catalogue import plan_get
+from subscriptions.selectors.catalogue import plan_get, plans_sold
 from subscriptions.services.plans import plan_archive, plan_create, plan_update
 
 
@@ -40,7 +40,7 @@ class Plans(Endpoint):
         examples=[PLAN_SHOWN],
     )
     def get(self, request: ApiRequest) -> Response:
-        return self.page(Plan.objects.filter(environment_id=request.caller.environment_id), PlanOutput)
+        return self.page(plans_sold(environment_id=request.caller.environment_id), PlanOutput)
 
     @extend_schema(
         operation_id="plans_create",

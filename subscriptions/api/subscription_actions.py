@@ -15,6 +15,7 @@ from customers.api.fields import (
     InstantField,
     MetadataField,
     StrictBooleanField,
+    StrictIntegerField,
     StrictSerializer,
     TextField,
     TypeIdField,
@@ -22,6 +23,7 @@ from customers.api.fields import (
 from customers.api.idempotency import idempotent, key_of
 from customers.api.requests import ApiRequest
 from customers.api.views import Endpoint, object_id
+from subscriptions.api.offers import OFFER_FIELDS, PricePlanIdField, offer_in
 from subscriptions.api.outcomes import acted, previewed
 from subscriptions.api.subscription_documents import OUTCOME_EXAMPLE, SUBSCRIPTION_EXAMPLE, OutcomeOutput
 from subscriptions.models import SubscriptionPeriod
@@ -56,8 +58,16 @@ class CancelInput(ActionInput):
 
 
 class ChangeInput(ActionInput):
-    plan_variant_id = TypeIdField("pvr")
+    plan_variant_id = TypeIdField("pvr", required=False, allow_null=True)
+    plan_id = PricePlanIdField(
+        required=False, allow_null=True, help_text="A price plan's id, instead of a plan variant's."
+    )
+    plan_version = StrictIntegerField(min_value=1, required=False, allow_null=True)
     effective = serializers.ChoiceField(choices=("immediate", "period_end"), required=False)
+    prorate = StrictBooleanField(
+        required=False,
+        help_text="Default: fees of the present period are shared by the second. False: they change with the next.",
+    )
 
 
 class ExtendInput(ActionInput):
@@ -91,7 +101,7 @@ class SubscriptionAction(Endpoint):
     def perform(self, request: ApiRequest, subscription_id: str, **more: Any) -> Outcome:
         given = self.read(self.input_class)
         given.pop("preview", None)
-        arguments = {self.names.get(name, name): value for name, value in given.items()}
+        arguments = self.arguments(given)
         return type(self).service(
             caller=request.caller,
             subscription_id=object_id("sub", subscription_id),
@@ -99,6 +109,10 @@ class SubscriptionAction(Endpoint):
             **arguments,
             **more,
         )
+
+    def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What the service is told of the body."""
+        return {self.names.get(name, name): value for name, value in given.items()}
 
 
 class SubscriptionPause(SubscriptionAction):
@@ -179,15 +193,20 @@ class SubscriptionUncancel(SubscriptionAction):
 class SubscriptionChangeVariant(SubscriptionAction):
     input_class = ChangeInput
     service = staticmethod(subscription_change)
-    names: ClassVar[dict[str, str]] = {"plan_variant_id": "variant_id"}
+
+    def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+        rest = {name: value for name, value in given.items() if name not in OFFER_FIELDS}
+        return {**rest, "offer": offer_in(given)}
 
     @extend_schema(
         operation_id="subscriptions_change",
         tags=["subscriptions"],
-        summary="Move a subscription to another plan variant",
+        summary="Move a subscription to another plan variant or price plan",
         description="`immediate` (the default) grants the difference that the new variant gives for the rest of the "
         "period, if it is positive, and never takes anything back; `period_end` plans the change. The period keeps "
-        f"its end; another cycle counts from there. {_PREVIEW}",
+        "its end; another cycle counts from there. A subscription to a price plan moves to another one, or another "
+        "version, by `plan_id` and `plan_version`: at once, its usage is split at the instant and its fees by the "
+        f"second, unless `prorate` is false. {_PREVIEW}",
         request=ChangeInput,
         responses=OutcomeOutput,
         extensions={
@@ -195,7 +214,12 @@ class SubscriptionChangeVariant(SubscriptionAction):
                 *_CONFLICTS,
                 "plan-variant-not-found",
                 "plan-variant-archived",
+                "price-plan-not-found",
+                "price-plan-archived",
+                "price-plan-deprecated",
                 "same-plan-variant",
+                "plan-kind-differs",
+                "billing-period-differs",
             ]
         },
         examples=[

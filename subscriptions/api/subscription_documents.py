@@ -7,6 +7,7 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from customers.api.fields import InstantField
+from subscriptions.events import plan_shown, price_plan_shown, variant_shown
 from subscriptions.models import Subscription, SubscriptionChange, SubscriptionPeriod
 
 
@@ -14,11 +15,14 @@ class SubscriptionOutput(serializers.Serializer[Subscription]):
     id = serializers.CharField(source="public_id")
     customer_id = serializers.CharField(source="customer.public_id")
     external_customer_id = serializers.CharField(source="customer.external_id", allow_null=True)
-    plan_id = serializers.CharField(source="variant.plan.public_id")
-    plan_variant_id = serializers.CharField(source="variant.public_id")
+    plan_id = serializers.SerializerMethodField(help_text="The plan's, or the price plan's sold by itself.")
+    plan_version = serializers.SerializerMethodField(help_text="The one of the price plan that it is on.")
+    plan_variant_id = serializers.SerializerMethodField(help_text="Null: a price plan is sold by itself.")
+    price_plan_id = serializers.SerializerMethodField(help_text="By which usage costs money.")
     billing_mode = serializers.CharField(source="variant.billing_mode")
     billing_cycle = serializers.CharField(source="variant.billing_cycle")
     status = serializers.CharField()
+    start_date = InstantField(source="started_at")
     started_at = InstantField()
     current_period_start = InstantField()
     current_period_end = InstantField()
@@ -32,9 +36,10 @@ class SubscriptionOutput(serializers.Serializer[Subscription]):
     ended_at = InstantField(allow_null=True)
     paused_at = InstantField(allow_null=True)
     resumes_at = InstantField(allow_null=True)
-    pending_plan_variant_id = serializers.CharField(
-        source="pending_variant.public_id", allow_null=True, default=None
-    )
+    pending_plan_variant_id = serializers.SerializerMethodField()
+    pending_price_plan_id = serializers.SerializerMethodField()
+    pending_price_plan_version = serializers.SerializerMethodField()
+    invoices_automatically = serializers.BooleanField()
     follows_subscription_id = serializers.CharField(source="follows.public_id", allow_null=True, default=None)
     external_subscription_id = serializers.CharField(allow_null=True)
     next_due_at = InstantField(allow_null=True, help_text="When time next changes anything about it.")
@@ -43,6 +48,32 @@ class SubscriptionOutput(serializers.Serializer[Subscription]):
     metadata = serializers.DictField()
     created_at = InstantField()
     updated_at = InstantField()
+
+    def get_plan_id(self, subscription: Subscription) -> str:
+        return plan_shown(subscription.variant)
+
+    def get_plan_version(self, subscription: Subscription) -> int | None:
+        version: int | None = price_plan_shown(subscription.variant)["price_plan_version"]
+        return version
+
+    def get_plan_variant_id(self, subscription: Subscription) -> str | None:
+        return variant_shown(subscription.variant)
+
+    def get_price_plan_id(self, subscription: Subscription) -> str | None:
+        key: str | None = price_plan_shown(subscription.variant)["price_plan_id"]
+        return key
+
+    def get_pending_plan_variant_id(self, subscription: Subscription) -> str | None:
+        pending = subscription.pending_variant
+        return None if pending is None else variant_shown(pending)
+
+    def get_pending_price_plan_id(self, subscription: Subscription) -> str | None:
+        pending = subscription.pending_variant
+        return None if pending is None else price_plan_shown(pending)["price_plan_id"]
+
+    def get_pending_price_plan_version(self, subscription: Subscription) -> int | None:
+        pending = subscription.pending_variant
+        return None if pending is None else price_plan_shown(pending)["price_plan_version"]
 
 
 class OutcomeOutput(SubscriptionOutput):
@@ -57,14 +88,29 @@ class OutcomeOutput(SubscriptionOutput):
 class PeriodOutput(serializers.Serializer[SubscriptionPeriod]):
     start = InstantField(source="starts_at")
     end = InstantField(source="ends_at")
-    plan_variant_id = serializers.CharField(source="variant.public_id")
+    plan_variant_id = serializers.SerializerMethodField()
+    price_plan_id = serializers.SerializerMethodField()
+    price_plan_version = serializers.SerializerMethodField()
     renewed_at = InstantField(allow_null=True)
     external_payment_id = serializers.CharField(allow_null=True)
     opening_balance = serializers.IntegerField(
         source="opening_balance_mc", allow_null=True, help_text="After its grants; null before it begins."
     )
-    usage_summary = serializers.DictField(allow_null=True, help_text="Once it is over.")
+    usage_summary = serializers.DictField(
+        allow_null=True, help_text="Of credits, once it is over; null for a price plan's."
+    )
     closed_at = InstantField(allow_null=True)
+
+    def get_plan_variant_id(self, period: SubscriptionPeriod) -> str | None:
+        return variant_shown(period.variant)
+
+    def get_price_plan_id(self, period: SubscriptionPeriod) -> str | None:
+        key: str | None = price_plan_shown(period.variant)["price_plan_id"]
+        return key
+
+    def get_price_plan_version(self, period: SubscriptionPeriod) -> int | None:
+        version: int | None = price_plan_shown(period.variant)["price_plan_version"]
+        return version
 
 
 class ChangeOutput(serializers.Serializer[SubscriptionChange]):
@@ -82,10 +128,13 @@ SUBSCRIPTION_EXAMPLE: Final[dict[str, Any]] = {
     "customer_id": "0198d0c2-7d4a-7c3e-9d55-0d2f6f3a1b42",
     "external_customer_id": "acme_corp",
     "plan_id": "plan_01k7x3s9c5ef6v8b2n4m6q8r0t",
+    "plan_version": None,
     "plan_variant_id": "pvr_01k7x3s9c5ef6v8b2n4m6q8r0t",
+    "price_plan_id": None,
     "billing_mode": "postpaid",
     "billing_cycle": "monthly",
     "status": "active",
+    "start_date": "2026-04-13T00:00:00Z",
     "started_at": "2026-04-13T00:00:00Z",
     "current_period_start": "2026-04-13T00:00:00Z",
     "current_period_end": "2026-05-13T00:00:00Z",
@@ -100,6 +149,9 @@ SUBSCRIPTION_EXAMPLE: Final[dict[str, Any]] = {
     "paused_at": None,
     "resumes_at": None,
     "pending_plan_variant_id": None,
+    "pending_price_plan_id": None,
+    "pending_price_plan_version": None,
+    "invoices_automatically": False,
     "follows_subscription_id": None,
     "external_subscription_id": "your_contract_ref_123",
     "next_due_at": "2026-05-13T00:00:00Z",
@@ -120,6 +172,8 @@ PERIOD_EXAMPLE: Final[dict[str, Any]] = {
     "start": "2026-04-13T00:00:00Z",
     "end": "2026-05-13T00:00:00Z",
     "plan_variant_id": "pvr_01k7x3s9c5ef6v8b2n4m6q8r0t",
+    "price_plan_id": None,
+    "price_plan_version": None,
     "renewed_at": None,
     "external_payment_id": None,
     "opening_balance": 100000000,

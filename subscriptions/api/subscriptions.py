@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.response import Response
@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from customers.api.fields import (
     InstantField,
     MetadataField,
+    StrictBooleanField,
     StrictIntegerField,
     StrictSerializer,
     TextField,
@@ -23,6 +24,7 @@ from customers.api.requests import ApiRequest
 from customers.api.views import Endpoint, object_id
 from customers.kernel.ids import typeid_parse
 from customers.services.customers import By, customer_resolve
+from subscriptions.api.offers import OFFER_FIELDS, PricePlanIdField, offer_in
 from subscriptions.api.outcomes import acted
 from subscriptions.api.subscription_documents import (
     CHANGE_EXAMPLE,
@@ -36,13 +38,13 @@ from subscriptions.api.subscription_documents import (
 )
 from subscriptions.models import Subscription, SubscriptionChange, SubscriptionPeriod, SubscriptionState
 from subscriptions.services.subscriptions import (
+    RELATED,
     subscription_create,
     subscription_read,
     subscription_update,
     subscriptions_settle,
 )
 
-_RELATED = ("customer", "variant__plan", "pending_variant", "follows")
 _SHOWN = OpenApiExample("A subscription", SUBSCRIPTION_EXAMPLE, response_only=True)
 
 
@@ -51,11 +53,20 @@ class SubscriptionInput(StrictSerializer):
 
     customer_id = TextField(required=False, allow_null=True)
     external_customer_id = TextField(required=False, allow_null=True)
-    plan_variant_id = TypeIdField("pvr")
+    plan_variant_id = TypeIdField("pvr", required=False, allow_null=True)
+    plan_id = PricePlanIdField(
+        required=False, allow_null=True, help_text="A price plan's id, instead of a plan variant's."
+    )
+    plan_version = StrictIntegerField(
+        min_value=1, required=False, allow_null=True, help_text="Of the price plan; default: the newest."
+    )
     start_date = InstantField(required=False, allow_null=True, help_text="Now, or in the past.")
     contract_end = InstantField(required=False, allow_null=True)
     contract_ending_soon_days = StrictIntegerField(min_value=0, max_value=3650, required=False)
     external_subscription_id = TextField(max_length=255, required=False, allow_null=True)
+    invoices_automatically = StrictBooleanField(
+        required=False, help_text="Each period is invoiced by itself when it is over."
+    )
     metadata = MetadataField(required=False)
 
 
@@ -79,8 +90,8 @@ class SubscriptionFilter(filters.FilterSet):
         fields: tuple[str, ...] = ()
 
     def of_plan(self, rows: QuerySet[Subscription], name: str, value: str) -> QuerySet[Subscription]:
-        plan_id = typeid_parse("plan", value)
-        return rows.filter(variant__plan_id=plan_id) if plan_id else rows.none()
+        named = Q(variant__price_plan_version__price_plan__key=value)
+        return rows.filter(named | Q(variant__plan_id=typeid_parse("plan", value)))
 
     def of_variant(self, rows: QuerySet[Subscription], name: str, value: str) -> QuerySet[Subscription]:
         variant_id = typeid_parse("pvr", value)
@@ -107,9 +118,11 @@ class Subscriptions(Endpoint):
     @extend_schema(
         operation_id="subscriptions_create",
         tags=["subscriptions"],
-        summary="Subscribe a customer to a plan variant",
-        description="The present period begins now, or, with a `start_date` in the past, is counted from there; its "
-        "templates fire. A customer has one live credit subscription: another is refused with 409.",
+        summary="Subscribe a customer to a plan variant or a price plan",
+        description="By `plan_variant_id`, or by `plan_id` (and `plan_version`) to a price plan. The present period "
+        "begins now, or, with a `start_date` in the past, is counted from there; its templates fire. A customer has "
+        "one live credit subscription: another is refused with 409. Of subscriptions to price plans a customer may "
+        "have several; of one with a `start_date` in the past every period since then can be invoiced.",
         request=SubscriptionInput,
         responses={201: OutcomeOutput},
         extensions={
@@ -117,6 +130,9 @@ class Subscriptions(Endpoint):
                 "subscription-exists",
                 "plan-variant-not-found",
                 "plan-variant-archived",
+                "price-plan-not-found",
+                "price-plan-archived",
+                "price-plan-deprecated",
                 "external-subscription-id-taken",
                 "start-date-refused",
                 "contract-end-refused",
@@ -135,6 +151,15 @@ class Subscriptions(Endpoint):
                 },
                 request_only=True,
             ),
+            OpenApiExample(
+                "To a price plan",
+                {
+                    "customer_id": "cust_acme",
+                    "plan_id": "plan_growth",
+                    "start_date": "2026-04-01T00:00:00Z",
+                },
+                request_only=True,
+            ),
             OpenApiExample("Subscribed", OUTCOME_EXAMPLE, response_only=True),
         ],
     )
@@ -146,12 +171,12 @@ class Subscriptions(Endpoint):
         terms = {
             name: value
             for name, value in given.items()
-            if name not in ("customer_id", "external_customer_id", "plan_variant_id")
+            if name not in ("customer_id", "external_customer_id", *OFFER_FIELDS)
         }
         outcome = subscription_create(
             caller=request.caller,
             customer=customer,
-            variant_id=given["plan_variant_id"],
+            offer=offer_in(given),
             now=request.now,
             **terms,
         )
@@ -214,7 +239,9 @@ class SubscriptionPeriods(Endpoint):
         examples=[OpenApiExample("A period", PERIOD_EXAMPLE, response_only=True)],
     )
     def get(self, request: ApiRequest, subscription_id: str) -> Response:
-        periods = _found(request, subscription_id).periods.select_related("variant")
+        periods = _found(request, subscription_id).periods.select_related(
+            "variant__price_plan_version__price_plan"
+        )
         return self.page(periods.order_by("-id"), PeriodOutput)
 
 
@@ -262,7 +289,7 @@ def _found(request: ApiRequest, subscription_id: str) -> Subscription:
 
 def _page(view: Endpoint, rows: QuerySet[Subscription], request: ApiRequest) -> Response:
     """What is due on those of the page is done first; the page is then read again."""
-    rows = rows.select_related(*_RELATED)
+    rows = rows.select_related(*RELATED)
     shown = view.page(rows, SubscriptionOutput)
     ids = [object_id("sub", row["id"]) for row in shown.data["data"] if row["next_due_at"]]
     if subscriptions_settle(rows.filter(id__in=ids), now=request.now):

@@ -5,12 +5,21 @@ from typing import Final
 from django.urls import URLPattern, path
 
 from customers.api.paths import customer_paths
-from subscriptions.api import credit_grants, plan_migrations, plan_variants, plans, subscriptions, wind_down
+from subscriptions.api import (
+    credit_grants,
+    plan_migrations,
+    plan_variants,
+    plans,
+    price_plans,
+    subscriptions,
+    wind_down,
+)
 from subscriptions.api import subscription_actions as actions
 
 _PLAN: Final = "v1/plans/<str:plan_id>"
 _VARIANT: Final = f"{_PLAN}/variants/<str:variant_id>"
 _GRANT: Final = f"{_VARIANT}/credit-grants/<str:grant_id>"
+_PRICE_PLAN: Final = "v1/price-plans/<str:plan_id>"
 _ONE: Final = "v1/subscriptions/<str:subscription_id>"
 
 urlpatterns: list[URLPattern] = [
@@ -24,6 +33,16 @@ urlpatterns: list[URLPattern] = [
     path(f"{_VARIANT}/credit-grants", credit_grants.CreditGrants.as_view(), name="credit-grants"),
     path(_GRANT, credit_grants.CreditGrantDetail.as_view(), name="credit-grant"),
     path(f"{_GRANT}/archive", credit_grants.CreditGrantArchive.as_view(), name="credit-grant-archive"),
+    path("v1/price-plans", price_plans.PricePlans.as_view(), name="price-plans"),
+    path(_PRICE_PLAN, price_plans.PricePlanDetail.as_view(), name="price-plan"),
+    path(f"{_PRICE_PLAN}/archive", price_plans.PricePlanArchive.as_view(), name="price-plan-archive"),
+    path(f"{_PRICE_PLAN}/migrate", price_plans.PricePlanMigrate.as_view(), name="price-plan-migrate"),
+    path(f"{_PRICE_PLAN}/versions", price_plans.PricePlanVersions.as_view(), name="price-plan-versions"),
+    path(
+        f"{_PRICE_PLAN}/versions/<str:version>",
+        price_plans.PricePlanVersionDetail.as_view(),
+        name="price-plan-version",
+    ),
     path("v1/subscriptions", subscriptions.Subscriptions.as_view(), name="subscriptions"),
     path(_ONE, subscriptions.SubscriptionDetail.as_view(), name="subscription"),
     path(f"{_ONE}/periods", subscriptions.SubscriptionPeriods.as_view(), name="subscription-periods"),

@@ -110,6 +110,12 @@ class PlanVariant(models.Model):
         return typeid("pvr", self.id)
 
     @property
+    def is_price_plan(self) -> bool:
+        """Whether it is how a price plan is sold by itself: it grants nothing, and nobody sees it."""
+        version = self.price_plan_version
+        return version is not None and version.price_plan.plan_id == self.plan_id
+
+    @property
     def is_prepaid(self) -> bool:
         return self.billing_mode == BillingMode.PREPAID
 

@@ -10,11 +10,16 @@ from subscriptions.errors import CreditGrantNotFound, PlanNotFound, PlanVariantN
 from subscriptions.models import CreditGrantTemplate, Plan, PlanVariant, Subscription, SubscriptionPeriod
 
 
+def plans_sold(*, environment_id: UUID) -> QuerySet[Plan]:
+    """Of any age; without those through which price plans are sold by themselves, which nobody sees."""
+    return Plan.objects.filter(environment_id=environment_id, price_plan=None)
+
+
 def plan_get(*, environment_id: UUID, plan_id: UUID) -> Plan:
     """With the present versions of its variants as `variants_shown`. Raises PlanNotFound."""
     variants = variants_shown(environment_id=environment_id).filter(superseded_at=None).order_by("id")
-    plans = Plan.objects.prefetch_related(Prefetch("variants", queryset=variants, to_attr="variants_shown"))
-    plan = plans.filter(environment_id=environment_id, id=plan_id).first()
+    plans = plans_sold(environment_id=environment_id).filter(id=plan_id)
+    plan = plans.prefetch_related(Prefetch("variants", queryset=variants, to_attr="variants_shown")).first()
     if plan is None:
         raise PlanNotFound
     return plan
@@ -27,7 +32,8 @@ def variants_shown(*, environment_id: UUID) -> QuerySet[PlanVariant]:
         environment_id=environment_id, family=OuterRef("family"), superseded_at=None
     )
     return (
-        PlanVariant.objects.filter(environment_id=environment_id)
+        PlanVariant.objects.filter(environment_id=environment_id, plan__price_plan=None)
+        .select_related("price_plan_version__price_plan")
         .annotate(current_version=Subquery(newest.values("id")[:1]))
         .prefetch_related(Prefetch("credit_grants", queryset=grants, to_attr="grants_shown"))
     )
@@ -51,7 +57,8 @@ def variant_current(variant: PlanVariant) -> PlanVariant:
 
 
 def variant_exists(*, environment_id: UUID, plan_variant_id: UUID) -> bool:
-    return PlanVariant.objects.filter(environment_id=environment_id, id=plan_variant_id).exists()
+    variants = PlanVariant.objects.filter(environment_id=environment_id, plan__price_plan=None)
+    return variants.filter(id=plan_variant_id).exists()
 
 
 def variant_is_used(variant: PlanVariant) -> bool:
@@ -76,7 +83,11 @@ def variants_sold(*, environment_id: UUID) -> QuerySet[PlanVariant]:
     """Those that take new subscriptions, by plan."""
     return (
         PlanVariant.objects.filter(
-            environment_id=environment_id, superseded_at=None, archived_at=None, plan__archived_at=None
+            environment_id=environment_id,
+            superseded_at=None,
+            archived_at=None,
+            plan__archived_at=None,
+            plan__price_plan=None,
         )
         .select_related("plan")
         .order_by("plan__name", "id")

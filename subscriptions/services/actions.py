@@ -19,7 +19,7 @@ from subscriptions.services.opening import fallback_open
 from subscriptions.services.pausing import subscription_resumed, subscription_stopped
 from subscriptions.services.periods import period_close
 from subscriptions.services.standing import standing_push
-from subscriptions.services.timeline import planned, subscription_note
+from subscriptions.services.timeline import named, planned, subscription_note
 
 
 def subscription_pause(
@@ -131,7 +131,7 @@ def _note_plan(caller: Caller, subscription: Subscription, what: str, reason: st
         before=subscription.status,
         data={
             "effective": "period_end",
-            "previous_plan_variant_id": subscription.variant.public_id,
+            **named("previous", subscription.variant),
             **planned(subscription),
             "credits_granted": 0,
         },

@@ -12,6 +12,7 @@ from customers.kernel.instants import instant_text
 from subscriptions.models import GrantSchedule, Subscription, SubscriptionState
 from subscriptions.services.grants import Rolled, period_grants_fire
 from subscriptions.services.periods import period_open
+from subscriptions.services.price_terms import term_end, terms_follow
 from subscriptions.services.standing import period_end
 from subscriptions.services.timeline import subscription_note
 
@@ -21,14 +22,14 @@ def period_begin(
     caller: Caller,
     subscription: Subscription,
     before: str,
-    summary: Mapping[str, Any],
+    summary: Mapping[str, Any] | None,
     rolled_over: Mapping[UUID, Rolled],
     reason: str = "",
     now: datetime,
 ) -> int:
     """Move to the next period, fire its grants, and tell; returns the mc granted. The account must be free to move."""
     prior = _window(subscription)
-    _change_as_planned(subscription)
+    _change_as_planned(subscription, now=now)
     subscription.anchor_steps += 1
     subscription.current_period_start = subscription.current_period_end
     subscription.current_period_end = period_end(subscription, steps=subscription.anchor_steps)
@@ -45,7 +46,7 @@ def period_begin(
             "prior_period": prior,
             "new_period": _window(subscription),
             "credits_granted": given,
-            "usage_summary": dict(summary),
+            "usage_summary": summary,
         },
         reason=reason,
         now=now,
@@ -53,7 +54,7 @@ def period_begin(
     return given
 
 
-def _change_as_planned(subscription: Subscription) -> None:
+def _change_as_planned(subscription: Subscription, *, now: datetime) -> None:
     """At a period's end. Another cycle counts from here on."""
     variant = subscription.pending_variant
     if variant is None:
@@ -63,6 +64,7 @@ def _change_as_planned(subscription: Subscription) -> None:
         subscription.anchor_steps = 0
     subscription.variant = variant
     subscription.pending_variant = None
+    terms_follow(subscription, at=subscription.current_period_end, now=now)
 
 
 def _window(subscription: Subscription) -> dict[str, str]:
@@ -75,6 +77,7 @@ def _window(subscription: Subscription) -> dict[str, str]:
 def subscription_end(subscription: Subscription, *, now: datetime) -> None:
     """Nothing is planned any more. The caller has moved the state."""
     GrantSchedule.objects.filter(subscription_id=subscription.id).delete()
+    term_end(subscription, at=now)
     subscription.ended_at = now
     subscription.is_renewed = False
     subscription.pending_variant = None

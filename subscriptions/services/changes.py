@@ -1,4 +1,4 @@
-"""A subscription moves to another variant: now, or with its next period."""
+"""A subscription moves to another variant, or price plan: now, or with its next period."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from uuid import UUID
 from django.db import transaction
 
 from billing.services.credits import Cause, credits_grant
+from customers.errors import FieldError
 from customers.kernel.caller import Caller
 from customers.kernel.ids import uuid7
 from subscriptions.engine.calendar import calendar_step
 from subscriptions.engine.proration import prorated
-from subscriptions.errors import SameVariant
+from subscriptions.errors import BillingPeriodDiffers, PlanKindDiffers, SameVariant
 from subscriptions.models import PlanVariant, Subscription
 from subscriptions.services.grants import cycle_templates, schedules_follow
 from subscriptions.services.locking import Outcome, moved, subscription_locked
 from subscriptions.services.periods import period_change
+from subscriptions.services.price_terms import terms_follow
+from subscriptions.services.sales import Offer, offer_taken
 from subscriptions.services.standing import period_end_uncut, standing_push
-from subscriptions.services.subscriptions import variant_for_sale
-from subscriptions.services.timeline import planned, subscription_note
+from subscriptions.services.timeline import named, planned, subscription_note
 
 Effective = Literal["immediate", "period_end"]
 _PRIORITY: Final = 10
@@ -30,24 +32,29 @@ def subscription_change(
     *,
     caller: Caller,
     subscription_id: UUID,
-    variant_id: UUID,
+    offer: Offer,
     effective: Effective = "immediate",
+    prorate: bool = True,
     reason: str = "",
     now: datetime,
 ) -> Outcome:
-    """Move to another variant. At once, the difference of what the rest of the period gives is granted, never taken.
+    """Move to another variant or price plan.
 
-    Raises SubscriptionNotFound, SubscriptionStateConflict, PlanVariantNotFound, PlanVariantArchived, SameVariant.
+    At once, the difference of what the rest of the period gives is granted, never taken; usage is split at the
+    instant, and so are fees, by the second, if they are to `prorate`. Raises SubscriptionNotFound,
+    SubscriptionStateConflict, what offer_taken does, PlanKindDiffers, SameVariant, BillingPeriodDiffers.
     """
     with transaction.atomic():
-        variant = variant_for_sale(environment_id=caller.environment_id, variant_id=variant_id)
+        variant = offer_taken(environment_id=caller.environment_id, offer=offer)
         subscription = subscription_locked(caller=caller, subscription_id=subscription_id, now=now)
         moved(subscription, "change")
+        _check_kind(subscription, variant)
         previous, note_id, given = subscription.variant, uuid7(), 0
         if effective == "period_end":
             _plan(subscription, variant)
         else:
             given = _change_now(caller, subscription, variant, note_id, now)
+            terms_follow(subscription, at=now, prorates=prorate, now=now)
         subscription_note(
             caller=caller,
             subscription=subscription,
@@ -55,7 +62,7 @@ def subscription_change(
             before=subscription.status,
             data={
                 "effective": effective,
-                "previous_plan_variant_id": previous.public_id,
+                **named("previous", previous),
                 **planned(subscription),
                 "credits_granted": given,
             },
@@ -65,6 +72,19 @@ def subscription_change(
         )
         standing_push(subscription, now=now)
     return Outcome(subscription=subscription, credits_granted_mc=given)
+
+
+def _check_kind(subscription: Subscription, variant: PlanVariant) -> None:
+    if subscription.holds_credits == variant.is_price_plan:
+        raise PlanKindDiffers
+
+
+def _check_period(subscription: Subscription, variant: PlanVariant) -> None:
+    """Fees of two terms share a period only when they are for the same one."""
+    bills = subscription.variant.price_plan_version_id or variant.price_plan_version_id
+    if bills and variant.billing_cycle != subscription.variant.billing_cycle:
+        message = "Only with the next period: the billing period is another."
+        raise BillingPeriodDiffers(message, errors=[FieldError("effective", "refused", message)])
 
 
 def _plan(subscription: Subscription, variant: PlanVariant) -> None:
@@ -82,6 +102,7 @@ def _change_now(
 ) -> int:
     if variant.id == subscription.variant_id:
         raise SameVariant
+    _check_period(subscription, variant)
     before_mc = _rest_of_period(subscription, subscription.variant, now)
     rest_mc = _rest_of_period(subscription, variant, now)
     if variant.billing_cycle != subscription.variant.billing_cycle:

@@ -18,6 +18,7 @@ from subscriptions.services.grants import period_grants_fire
 from subscriptions.services.locking import Outcome, moved, subscription_locked
 from subscriptions.services.opening import has_live
 from subscriptions.services.periods import period_change, period_open
+from subscriptions.services.price_terms import terms_follow
 from subscriptions.services.standing import period_end, standing_clear, standing_push
 from subscriptions.services.timeline import subscription_note
 
@@ -82,7 +83,7 @@ def _uncut(subscription: Subscription, now: datetime) -> None:
 
 
 def _revive(caller: Caller, subscription: Subscription, now: datetime) -> int:
-    live = has_live(subscription.customer)
+    live = has_live(subscription.customer) if subscription.holds_credits else None
     if live is not None:
         raise SubscriptionExists(extra={"subscription_id": live.public_id})
     subscription.ended_at = None
@@ -93,6 +94,7 @@ def _revive(caller: Caller, subscription: Subscription, now: datetime) -> int:
     subscription.current_period_start = now
     subscription.current_period_end = period_end(subscription, steps=1)
     subscription.save()
+    terms_follow(subscription, at=now, now=now)
     standing_clear(subscription, now=now)
     given = period_grants_fire(caller=caller, subscription=subscription, now=now)
     period_open(subscription, now=now)

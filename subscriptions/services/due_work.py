@@ -22,7 +22,7 @@ from customers.kernel.database import call_table, connection_tidy, environment_s
 from customers.kernel.instants import instant_text
 from subscriptions.engine.due import due_kinds
 from subscriptions.engine.transitions import transition
-from subscriptions.models import LIVE_STATES, CreditGrantTemplate, Subscription
+from subscriptions.models import CreditGrantTemplate, Subscription
 from subscriptions.services.advancing import period_begin, subscription_end
 from subscriptions.services.grants import (
     Interval,
@@ -39,10 +39,10 @@ from subscriptions.services.standing import (
     clockwork_of,
     period_end,
     standing_clear,
-    standing_none,
     standing_push,
+    standing_restore,
 )
-from subscriptions.services.timeline import planned, schedule_caller, subscription_note
+from subscriptions.services.timeline import named, planned, schedule_caller, subscription_note
 
 _log = logging.getLogger("purser.subscriptions")
 
@@ -84,7 +84,7 @@ class Work:
             now=self.at,
         )
 
-    def close(self) -> dict[str, Any]:
+    def close(self) -> dict[str, Any] | None:
         return period_close(self.subscription, at=self.at, balance_mc=self.balance_before_mc)
 
 
@@ -140,14 +140,15 @@ def _catch_up_some(environment_id: UUID, customer_id: UUID, now: datetime) -> bo
     """Whether more is due."""
     with transaction.atomic():
         is_due = account_lock(environment_id=environment_id, customer_id=customer_id, now=now)
-        subscription = _due(customer_id, now)
-        if subscription is None:
+        due = _due(customer_id, now)
+        if not due:
             if is_due:
-                _account_free(environment_id, customer_id, now)
+                standing_restore(environment_id=environment_id, customer_id=customer_id, now=now)
             return False
+        subscription, *following = due
         try:
             with transaction.atomic():
-                return _steps(subscription, now)
+                return _steps(subscription, _turn_ends(following, now)) or bool(following)
         except (OperationalError, InterfaceError):
             # Of the database, not of this subscription: the next one tries again.
             raise
@@ -157,23 +158,14 @@ def _catch_up_some(environment_id: UUID, customer_id: UUID, now: datetime) -> bo
         return True
 
 
-def _account_free(environment_id: UUID, customer_id: UUID, now: datetime) -> None:
-    """Nothing is due, so the account must not go on saying that something is."""
-    subscription = Subscription.objects.filter(customer_id=customer_id, status__in=LIVE_STATES).first()
-    if subscription is not None and subscription.failed_at is None:
-        standing_push(subscription, now=now)
-    elif subscription is not None:
-        standing_clear(subscription, now=now)
-    else:
-        standing_none(environment_id=environment_id, customer_id=customer_id, now=now)
-
-
 def _park(subscription: Subscription, error: Exception, now: datetime) -> None:
     """The work was undone; the subscription waits for somebody, and its customer's calls go on as before."""
     subscription.failed_at = now
     subscription.failure = _failure(error)
     subscription.save(update_fields=["failed_at", "failure"])
-    standing_clear(subscription, now=now)
+    standing_restore(
+        environment_id=subscription.environment_id, customer_id=subscription.customer_id, now=now
+    )
 
 
 def _failure(error: Exception) -> str:
@@ -185,11 +177,16 @@ def _failure(error: Exception) -> str:
     return text[:1000]
 
 
-def _due(customer_id: UUID, now: datetime) -> Subscription | None:
+def _due(customer_id: UUID, now: datetime) -> list[Subscription]:
+    """The one that is due the longest and the next one, at whose instant it is that one's turn."""
     due = Subscription.objects.select_for_update(of=("self",), no_key=True)
     due = due.filter(customer_id=customer_id, next_due_at__lte=now, failed_at=None)
-    due = due.select_related("variant__plan", "customer").prefetch_related("variant__credit_grants")
-    return due.order_by("next_due_at").first()
+    due = due.select_related("variant__plan", "variant__price_plan_version__price_plan", "customer")
+    return list(due.prefetch_related("variant__credit_grants").order_by("next_due_at", "id")[:2])
+
+
+def _turn_ends(following: Sequence[Subscription], now: datetime) -> datetime:
+    return next((each.next_due_at for each in following if each.next_due_at), now)
 
 
 def _steps(subscription: Subscription, now: datetime) -> bool:
@@ -274,7 +271,8 @@ def _trial_end(work: Work) -> None:
         subscription=work.subscription,
         what="trial_ended",
         before=before,
-        data={"effective": "immediate", "previous_plan_variant_id": work.subscription.variant.public_id}
+        data={"effective": "immediate"}
+        | named("previous", work.subscription.variant)
         | planned(work.subscription)
         | {"credits_granted": 0},
         told_as="changed",

@@ -42,7 +42,11 @@ def subscription_locked(*, caller: Caller, subscription_id: UUID, now: datetime)
     customer_locked(environment_id=caller.environment_id, customer=found.customer, now=now)
     locked = Subscription.objects.select_for_update(of=("self",), no_key=True)
     subscription: Subscription = locked.select_related(
-        "variant__plan", "customer", "pending_variant__plan"
+        "variant__plan",
+        "variant__price_plan_version__price_plan",
+        "customer",
+        "pending_variant__plan",
+        "pending_variant__price_plan_version__price_plan",
     ).get(id=found.id)
     if subscription.failed_at is not None:
         raise SubscriptionParked(subscription.failure)

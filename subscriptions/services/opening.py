@@ -14,7 +14,8 @@ from customers.models import Customer
 from subscriptions.engine.calendar import calendar_step, steps_containing
 from subscriptions.models import LIVE_STATES, PlanVariant, Subscription, SubscriptionState
 from subscriptions.services.grants import first_grants_fire
-from subscriptions.services.periods import period_open
+from subscriptions.services.periods import past_periods_open, period_open
+from subscriptions.services.price_terms import terms_follow
 from subscriptions.services.standing import standing_clear, standing_push
 from subscriptions.services.timeline import subscription_note
 from subscriptions.services.variant_versions import variant_current_hold
@@ -28,6 +29,7 @@ class Terms:
     contract_end: datetime | None = None
     contract_ending_soon_days: int = 30
     external_subscription_id: str | None = None
+    invoices_automatically: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     follows: Subscription | None = None
 
@@ -38,6 +40,8 @@ def subscription_open(
     """The subscription with its present period, its grants fired; and the mc granted. Under the account's lock."""
     subscription = _begun(caller, customer, variant, terms, now)
     subscription.save()
+    terms_follow(subscription, at=subscription.started_at, now=now)
+    past_periods_open(subscription, now=now)
     standing_clear(subscription, now=now)
     given = first_grants_fire(caller=caller, subscription=subscription, now=now)
     period_open(subscription, now=now)
@@ -68,7 +72,8 @@ def fallback_open(*, caller: Caller, ended: Subscription, now: datetime) -> Subs
 
 def has_live(customer: Customer) -> Subscription | None:
     """The customer's live credit subscription."""
-    return Subscription.objects.filter(customer_id=customer.id, status__in=LIVE_STATES).first()
+    live = Subscription.objects.filter(customer_id=customer.id, status__in=LIVE_STATES, holds_credits=True)
+    return live.first()
 
 
 def _begun(
@@ -85,6 +90,8 @@ def _begun(
         customer=customer,
         variant=variant,
         status=SubscriptionState.TRIALING if is_trial else SubscriptionState.ACTIVE,
+        holds_credits=not variant.is_price_plan,
+        invoices_automatically=terms.invoices_automatically,
         timezone=timezone,
         started_at=terms.started_at,
         anchor_at=terms.started_at,

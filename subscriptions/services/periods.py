@@ -4,25 +4,63 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Final
 
 from billing.services.accounts import account_balance
+from customers.errors import FieldError
 from metering.selectors.consumption import consumption_of
+from subscriptions.engine.calendar import calendar_step
+from subscriptions.errors import StartDateRefused
 from subscriptions.models import Subscription, SubscriptionPeriod
 
+#: Periods that may have passed since a subscription's start: more than a year of hours.
+_PAST_MAX: Final = 10_000
 _TERMS: Final = ("ends_at", "variant")
 
 
 def period_open(subscription: Subscription, *, now: datetime) -> None:
     """Make the row of the current period, whose grants have fired: it keeps the balance that it begins with."""
     period = _current(subscription, now)
-    period.opening_balance_mc = account_balance(customer_id=subscription.customer_id)
+    if subscription.holds_credits:
+        period.opening_balance_mc = account_balance(customer_id=subscription.customer_id)
     _keep(period, *_TERMS, "opening_balance_mc")
 
 
 def period_change(subscription: Subscription, *, now: datetime) -> None:
     """Bring the row of the current period up to its end and its variant."""
     _keep(_current(subscription, now), *_TERMS)
+
+
+def past_periods_open(subscription: Subscription, *, now: datetime) -> None:
+    """Of a start in the past, when money is billed: those that are over already, so that each can be invoiced.
+
+    Raises StartDateRefused when there are too many of them.
+    """
+    if subscription.variant.price_plan_version_id is None:
+        return
+    present = subscription.anchor_steps - 1
+    if present > _PAST_MAX:
+        message = f"So many periods have passed since then; there can be {_PAST_MAX}."
+        raise StartDateRefused(errors=(FieldError("start_date", "too-many-periods", message),))
+    begins = [_step(subscription, steps) for steps in range(present + 1)]
+    SubscriptionPeriod.objects.bulk_create(
+        SubscriptionPeriod(
+            environment_id=subscription.environment_id,
+            subscription=subscription,
+            variant=subscription.variant,
+            starts_at=start,
+            ends_at=end,
+            closed_at=end,
+            created_at=now,
+        )
+        for start, end in pairwise(begins)
+    )
+
+
+def _step(subscription: Subscription, steps: int) -> datetime:
+    cycle = subscription.variant.billing_cycle
+    return calendar_step(subscription.anchor_at, cycle, subscription.timezone, steps)
 
 
 def period_of(subscription: Subscription) -> SubscriptionPeriod:
@@ -55,17 +93,20 @@ def _keep(period: SubscriptionPeriod, *fields: str) -> None:
     )
 
 
-def period_close(subscription: Subscription, *, at: datetime, balance_mc: int) -> dict[str, Any]:
-    """End the current period at `at`, and return its usage summary; `balance_mc` is the balance just before."""
+def period_close(subscription: Subscription, *, at: datetime, balance_mc: int) -> dict[str, Any] | None:
+    """End the current period at `at`, and return its usage summary; `balance_mc` is the balance just before.
+
+    One that holds no credits has none.
+    """
     period = period_of(subscription)
-    if period.closed_at is not None and period.usage_summary is not None:
-        summary: dict[str, Any] = period.usage_summary
-        return summary
-    period.ends_at = at
-    period.closed_at = at
-    period.usage_summary = usage_summary(period, balance_mc=balance_mc)
-    period.save(update_fields=["ends_at", "closed_at", "usage_summary"])
-    return period.usage_summary
+    if period.closed_at is None:
+        period.ends_at = at
+        period.closed_at = at
+        if subscription.holds_credits:
+            period.usage_summary = usage_summary(period, balance_mc=balance_mc)
+        period.save(update_fields=["ends_at", "closed_at", "usage_summary"])
+    summary: dict[str, Any] | None = period.usage_summary
+    return summary
 
 
 def usage_summary(period: SubscriptionPeriod, *, balance_mc: int) -> dict[str, Any]:

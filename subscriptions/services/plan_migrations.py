@@ -1,4 +1,7 @@
-"""Many subscribers move to another variant: one after the other, each for itself, with a row of result for each."""
+"""Many subscribers move to another variant, or another version of a price plan.
+
+One after the other, each for itself, with a row of result for each.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,17 @@ from customers.kernel.caller import Caller
 from customers.models import Environment, Job
 from customers.services.environments import environment_now
 from customers.services.jobs import Clock, JobWork, job_do, job_kind, job_start
-from subscriptions.errors import PlanNotFound
-from subscriptions.models import LIVE_STATES, Plan, Subscription
+from subscriptions.errors import PlanNotFound, PricePlanNotFound
+from subscriptions.models import LIVE_STATES, Plan, PlanVariant, Subscription
+from subscriptions.selectors.price_plans import price_plan_variant, price_plan_version_get
 from subscriptions.services.changes import Effective, subscription_change
-from subscriptions.services.subscriptions import variant_for_sale
+from subscriptions.services.sales import (
+    Offer,
+    PricePlanNamed,
+    price_plan_for_sale,
+    variant_for_sale,
+)
+from subscriptions.services.timeline import named
 
 KIND: Final = "subscriptions.migrate"
 #: Up to here a migration is done within the call.
@@ -43,17 +53,57 @@ def plan_migrate(
     With `preview` each is moved and moved back, so the rows tell what would happen. `clock` is the wall clock.
     Raises PlanNotFound, PlanVariantNotFound, PlanVariantArchived.
     """
-    if not Plan.objects.filter(environment_id=caller.environment_id, id=plan_id).exists():
+    plans = Plan.objects.filter(environment_id=caller.environment_id, price_plan=None)
+    if not plans.filter(id=plan_id).exists():
         raise PlanNotFound
-    variant_for_sale(environment_id=caller.environment_id, variant_id=to_variant_id)
+    variant = variant_for_sale(environment_id=caller.environment_id, variant_id=to_variant_id)
     parameters = {
         "plan": str(plan_id),
-        "to": str(to_variant_id),
+        "to": str(variant.id),
         "from": [str(variant_id) for variant_id in from_variant_ids],
         "effective": effective,
         "preview": preview,
         "reason": reason,
     }
+    return _started(caller, parameters, clock)
+
+
+def price_plan_migrate(
+    *,
+    caller: Caller,
+    key: str,
+    to: PricePlanNamed,
+    from_versions: Sequence[int] = (),
+    effective: Effective = "period_end",
+    prorate: bool = True,
+    preview: bool = False,
+    reason: str = "",
+    clock: Clock,
+) -> Job:
+    """Move those who subscribed to a price plan by itself (to `from_versions`, or to any) to a version, of any plan.
+
+    Raises PricePlanNotFound, PricePlanArchived, PricePlanDeprecated; else as plan_migrate.
+    """
+    environment_id = caller.environment_id
+    sold_as = price_plan_version_get(environment_id=environment_id, key=key).price_plan.plan_id
+    version = price_plan_for_sale(environment_id=environment_id, named=to)
+    moved_from = PlanVariant.objects.filter(plan_id=sold_as, version__in=from_versions)
+    if moved_from.count() < len(set(from_versions)):
+        raise PricePlanNotFound("It has not all of these versions.")
+    parameters = {
+        "plan": str(sold_as),
+        "to": str(price_plan_variant(version).id),
+        "from": [str(variant_id) for variant_id in moved_from.values_list("id", flat=True)],
+        "price_plan": [version.price_plan.key, version.version],
+        "effective": effective,
+        "prorate": prorate,
+        "preview": preview,
+        "reason": reason,
+    }
+    return _started(caller, parameters, clock)
+
+
+def _started(caller: Caller, parameters: dict[str, Any], clock: Clock) -> Job:
     if _subscribers(parameters).count() <= AT_ONCE_MAX:
         return job_do(caller=caller, kind=KIND, parameters=parameters, clock=clock)
     return job_start(caller=caller, kind=KIND, parameters=parameters, now=clock())
@@ -89,6 +139,13 @@ def _counted(counts: dict[str, int], rows: Sequence[dict[str, Any]]) -> dict[str
     return dict(Counter(counts) + Counter(row["outcome"] for row in rows))
 
 
+def _offer(parameters: dict[str, Any]) -> Offer:
+    if "price_plan" not in parameters:
+        return UUID(parameters["to"])
+    key, version = parameters["price_plan"]
+    return PricePlanNamed(key=key, version=version)
+
+
 def _subscribers(parameters: dict[str, Any]) -> QuerySet[Subscription]:
     subscriptions = Subscription.objects.filter(
         variant__plan_id=parameters["plan"], status__in=LIVE_STATES
@@ -99,7 +156,9 @@ def _subscribers(parameters: dict[str, Any]) -> QuerySet[Subscription]:
 
 
 def _page(parameters: dict[str, Any], after: str | None) -> QuerySet[Subscription]:
-    subscriptions = _subscribers(parameters).select_related("customer", "variant")
+    subscriptions = _subscribers(parameters).select_related(
+        "customer", "variant__plan", "variant__price_plan_version__price_plan"
+    )
     if after is not None:
         subscriptions = subscriptions.filter(id__gt=after)
     return subscriptions.order_by("id")[:_PAGE]
@@ -113,7 +172,7 @@ def _move(
         "subscription_id": subscription.public_id,
         "customer_id": subscription.customer.public_id,
         "external_customer_id": subscription.customer.external_id,
-        "from_plan_variant_id": subscription.variant.public_id,
+        **named("from", subscription.variant),
     }
     if str(subscription.pending_variant_id) == parameters["to"] and parameters["effective"] == "period_end":
         return {**row, "outcome": "planned_before"}
@@ -130,8 +189,9 @@ def _moved(
         outcome = subscription_change(
             caller=caller,
             subscription_id=subscription.id,
-            variant_id=UUID(parameters["to"]),
+            offer=_offer(parameters),
             effective=parameters["effective"],
+            prorate=parameters.get("prorate", True),
             reason=parameters["reason"],
             now=environment_now(environment),
         )

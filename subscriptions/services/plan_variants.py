@@ -108,6 +108,7 @@ def _check_fallback(variant: PlanVariant, fallback_id: UUID) -> None:
         archived_at=None,
         superseded_at=None,
         plan__archived_at=None,
+        plan__price_plan=None,
     ).exclude(family=variant.family)
     if not sold.exists():
         message = "Must be another plan variant that is still sold."

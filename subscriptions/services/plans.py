@@ -70,8 +70,8 @@ def plan_archive(*, caller: Caller, plan_id: UUID, reason: str = "", now: dateti
 
 def plan_locked(*, environment_id: UUID, plan_id: UUID) -> Plan:
     """Raises PlanNotFound."""
-    plans = Plan.objects.select_for_update(no_key=True)
-    plan = plans.filter(environment_id=environment_id, id=plan_id).first()
+    plans = Plan.objects.select_for_update(of=("self",), no_key=True)
+    plan = plans.filter(environment_id=environment_id, id=plan_id, price_plan=None).first()
     if plan is None:
         raise PlanNotFound
     return plan

@@ -102,7 +102,7 @@ def _begin_late(caller: Caller, subscription: Subscription, before: str, reason:
         caller=caller,
         subscription=subscription,
         before=before,
-        summary=period_of(subscription).usage_summary or {},
+        summary=period_of(subscription).usage_summary,
         rolled_over={},
         reason=reason,
         now=now,

@@ -1,4 +1,8 @@
-"""What a subscription tells metering and billing: pushed onto the customer's credit account when it changes."""
+"""What a customer's subscriptions tell metering and billing: pushed onto the credit account when one changes.
+
+Its cycle, plan variant and suspension are those of the one subscription that holds credits; `catch_up_at` is the first
+instant at which anything is due on any of them.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,20 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from billing.services.accounts import account_configure
-from customers.kernel.database import call_all
+from customers.kernel.database import call_all, call_one
 from subscriptions.engine.calendar import calendar_step
 from subscriptions.engine.due import Clockwork, next_due
 from subscriptions.models import LIVE_STATES, Subscription, SubscriptionState
 
 #: The end of a cycle that stands still: the counters of tiers go on counting in it.
 _NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+_OTHERS_DUE_AT: Final = (
+    "SELECT min(next_due_at) FROM subscriptions_subscription "
+    "WHERE customer_id = $1 AND id <> $2 AND failed_at IS NULL"
+)
 _NEXT_GRANTS: Final = "SELECT next_at FROM subscriptions_grant_schedule WHERE subscription_id = $1"
 _SUSPENDED: Final = {
     SubscriptionState.OVERDUE: "subscription_overdue",
@@ -50,39 +60,71 @@ def standing_push(subscription: Subscription, *, now: datetime) -> None:
     subscription.next_due_at = next_due(clockwork_of(subscription, not_before=now))
     subscription.updated_at = now
     subscription.save()
-    _push(subscription, catch_up_at=subscription.next_due_at, now=now)
-
-
-def standing_clear(subscription: Subscription, *, now: datetime) -> None:
-    """The same without due work: while that is done, or cannot be, the account must move."""
-    _push(subscription, catch_up_at=None, now=now)
-
-
-def standing_none(*, environment_id: UUID, customer_id: UUID, now: datetime) -> None:
-    """No subscription has anything to say to this account."""
-    account_configure(
-        environment_id=environment_id,
-        customer_id=customer_id,
-        catch_up_at=None,
-        cycle_started_at=None,
-        cycle_ends_at=None,
-        plan_variant_id=None,
-        usage_suspended=None,
+    _push(
+        subscription.environment_id,
+        subscription.customer_id,
+        _holder(subscription),
+        catch_up_at=_first(subscription.next_due_at, _others_due_at(subscription)),
         now=now,
     )
 
 
-def _push(subscription: Subscription, *, catch_up_at: datetime | None, now: datetime) -> None:
-    is_live = subscription.status in LIVE_STATES
-    start, end = _cycle(subscription) if is_live else (None, None)
+def standing_clear(subscription: Subscription, *, now: datetime) -> None:
+    """The account as it stands, without due work: while that is done the account must move."""
+    holder = _holder(subscription)
+    _push(subscription.environment_id, subscription.customer_id, holder, catch_up_at=None, now=now)
+
+
+def standing_restore(*, environment_id: UUID, customer_id: UUID, now: datetime) -> None:
+    """Have the account know what the customer's subscriptions, as they are stored, say; what is parked is not due."""
+    live = list(_live(customer_id))
+    _push(
+        environment_id,
+        customer_id,
+        next((each for each in live if each.holds_credits), None),
+        catch_up_at=_first(*(each.next_due_at for each in live if each.failed_at is None)),
+        now=now,
+    )
+
+
+def _live(customer_id: UUID) -> QuerySet[Subscription]:
+    live = Subscription.objects.filter(customer_id=customer_id, status__in=LIVE_STATES)
+    return live.select_related("variant")
+
+
+def _holder(subscription: Subscription) -> Subscription | None:
+    """The live one that holds the customer's credits: this one, or another one as it is stored."""
+    if subscription.holds_credits and subscription.status in LIVE_STATES:
+        return subscription
+    return _live(subscription.customer_id).filter(holds_credits=True).exclude(id=subscription.id).first()
+
+
+def _others_due_at(subscription: Subscription) -> datetime | None:
+    row = call_one(_OTHERS_DUE_AT, [subscription.customer_id, subscription.id])
+    return row[0] if row else None
+
+
+def _first(*instants: datetime | None) -> datetime | None:
+    return min((instant for instant in instants if instant is not None), default=None)
+
+
+def _push(
+    environment_id: UUID,
+    customer_id: UUID,
+    holder: Subscription | None,
+    *,
+    catch_up_at: datetime | None,
+    now: datetime,
+) -> None:
+    start, end = _cycle(holder) if holder else (None, None)
     account_configure(
-        environment_id=subscription.environment_id,
-        customer_id=subscription.customer_id,
+        environment_id=environment_id,
+        customer_id=customer_id,
         catch_up_at=catch_up_at,
         cycle_started_at=start,
         cycle_ends_at=end,
-        plan_variant_id=subscription.variant_id if is_live else None,
-        usage_suspended=_suspension(subscription),
+        plan_variant_id=holder.variant_id if holder else None,
+        usage_suspended=_suspension(holder) if holder else None,
         now=now,
     )
 

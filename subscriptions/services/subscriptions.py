@@ -9,15 +9,13 @@ from uuid import UUID
 
 from django.db import transaction
 
-from customers.errors import FieldError
+from customers.errors import FieldError, ValidationFailed
 from customers.kernel.caller import Caller
 from customers.models import Customer
 from customers.services.audit import audit_record
 from subscriptions.errors import (
     ContractDateRefused,
     ExternalSubscriptionIdTaken,
-    PlanVariantArchived,
-    PlanVariantNotFound,
     StartDateRefused,
     SubscriptionExists,
     SubscriptionNotFound,
@@ -26,8 +24,16 @@ from subscriptions.models import PlanVariant, Subscription
 from subscriptions.services.due_work import subscription_catch_up
 from subscriptions.services.locking import Outcome, customer_locked, subscription_locked
 from subscriptions.services.opening import Terms, has_live, subscription_open
-from subscriptions.services.variant_versions import variant_hold
+from subscriptions.services.sales import Offer, offer_taken
 
+#: What one reads with a subscription to show it.
+RELATED: Final = (
+    "customer",
+    "variant__plan",
+    "variant__price_plan_version__price_plan",
+    "pending_variant__price_plan_version__price_plan",
+    "follows",
+)
 #: Years that a start may lie back.
 _YEARS_BACK: Final = 100
 
@@ -36,26 +42,30 @@ def subscription_create(
     *,
     caller: Caller,
     customer: Customer,
-    variant_id: UUID,
+    offer: Offer,
     start_date: datetime | None = None,
     contract_end: datetime | None = None,
     contract_ending_soon_days: int = 30,
     external_subscription_id: str | None = None,
+    invoices_automatically: bool = False,
     metadata: Mapping[str, Any] | None = None,
     reason: str = "",
     now: datetime,
 ) -> Outcome:
-    """Subscribe a customer to a variant; its present period begins and its templates fire.
+    """Subscribe a customer to a variant or a price plan; its present period begins and its templates fire.
 
-    A start in the past is counted from there, and only present intervals are granted. Raises PlanVariantNotFound,
-    PlanVariantArchived, SubscriptionExists, ExternalSubscriptionIdTaken, StartDateRefused, ContractDateRefused.
+    A start in the past is counted from there: only present intervals are granted, while each period of a price plan
+    since then can be invoiced. Raises what offer_taken does, SubscriptionExists, ExternalSubscriptionIdTaken,
+    StartDateRefused, ContractDateRefused, ValidationFailed.
     """
     started_at = start_date or now
     _check_dates(started_at, contract_end, now)
     with transaction.atomic():
-        variant = variant_for_sale(environment_id=caller.environment_id, variant_id=variant_id)
+        variant = offer_taken(environment_id=caller.environment_id, offer=offer)
+        _check_invoices(variant, invoices_automatically)
         customer_locked(environment_id=caller.environment_id, customer=customer, now=now)
-        _check_free(caller, customer, external_subscription_id)
+        _check_free(customer, variant)
+        _check_external_id(caller, external_subscription_id)
         subscription, given = subscription_open(
             caller=caller,
             customer=customer,
@@ -65,6 +75,7 @@ def subscription_create(
                 contract_end=contract_end,
                 contract_ending_soon_days=contract_ending_soon_days,
                 external_subscription_id=external_subscription_id,
+                invoices_automatically=invoices_automatically,
                 metadata=metadata or {},
             ),
             reason=reason,
@@ -121,9 +132,7 @@ def subscription_retry(*, caller: Caller, subscription_id: UUID, reason: str = "
 
 def subscription_get(*, environment_id: UUID, subscription_id: UUID) -> Subscription:
     """Raises SubscriptionNotFound."""
-    subscriptions = Subscription.objects.select_related(
-        "customer", "variant__plan", "pending_variant", "follows"
-    )
+    subscriptions = Subscription.objects.select_related(*RELATED)
     found = subscriptions.filter(environment_id=environment_id, id=subscription_id).first()
     if found is None:
         raise SubscriptionNotFound
@@ -151,21 +160,6 @@ def _is_due(subscription: Subscription, now: datetime) -> bool:
     return due_at is not None and due_at <= now and subscription.failed_at is None
 
 
-def variant_for_sale(*, environment_id: UUID, variant_id: UUID) -> PlanVariant:
-    """A variant that takes subscriptions, held as it is until the transaction ends.
-
-    Raises PlanVariantNotFound, PlanVariantArchived.
-    """
-    variant_hold(variant_id)
-    variants = PlanVariant.objects.select_related("plan", "fallback_variant__plan")
-    variant = variants.filter(environment_id=environment_id, id=variant_id).first()
-    if variant is None:
-        raise PlanVariantNotFound
-    if variant.archived_at or variant.superseded_at or variant.plan.archived_at:
-        raise PlanVariantArchived
-    return variant
-
-
 def _check_dates(started_at: datetime, contract_end: datetime | None, now: datetime) -> None:
     if started_at > now or started_at.year < now.year - _YEARS_BACK:
         raise StartDateRefused(
@@ -177,11 +171,17 @@ def _check_dates(started_at: datetime, contract_end: datetime | None, now: datet
         )
 
 
-def _check_free(caller: Caller, customer: Customer, external_subscription_id: str | None) -> None:
-    live = has_live(customer)
+def _check_invoices(variant: PlanVariant, invoices_automatically: bool) -> None:
+    if invoices_automatically and variant.price_plan_version_id is None:
+        message = "Nothing of a variant without a price plan is invoiced."
+        raise ValidationFailed(message, errors=[FieldError("invoices_automatically", "refused", message)])
+
+
+def _check_free(customer: Customer, variant: PlanVariant) -> None:
+    """Of subscriptions to price plans a customer may have several."""
+    live = None if variant.is_price_plan else has_live(customer)
     if live is not None:
         raise SubscriptionExists(extra={"subscription_id": live.public_id})
-    _check_external_id(caller, external_subscription_id)
 
 
 def _check_external_id(caller: Caller, external_subscription_id: str | None) -> None:

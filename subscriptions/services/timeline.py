@@ -10,8 +10,8 @@ from uuid import UUID
 from customers.kernel.caller import Caller
 from customers.kernel.ids import uuid7
 from customers.services.audit import audit_record
-from subscriptions.events import subscription_told
-from subscriptions.models import Subscription, SubscriptionChange
+from subscriptions.events import price_plan_shown, subscription_told, variant_shown
+from subscriptions.models import PlanVariant, Subscription, SubscriptionChange
 
 _SCHEDULE: Final = "system:subscriptions"
 
@@ -62,10 +62,17 @@ def subscription_note(
         subscription_told(caller=caller, subscription=subscription, what=told_as or what, data=data, now=now)
 
 
+def named(which: str, variant: PlanVariant | None) -> dict[str, Any]:
+    """What `subscription.changed` calls the `previous` or `pending` terms."""
+    shown: dict[str, Any] = {"plan_variant_id": None, "price_plan_id": None, "price_plan_version": None}
+    if variant is not None:
+        shown = {"plan_variant_id": variant_shown(variant), **price_plan_shown(variant)}
+    return {f"{which}_{name}": value for name, value in shown.items()}
+
+
 def planned(subscription: Subscription) -> dict[str, Any]:
     """What `subscription.changed` says of the period's end."""
-    pending = subscription.pending_variant
     return {
-        "pending_plan_variant_id": pending.public_id if pending else None,
+        **named("pending", subscription.pending_variant),
         "cancel_at_period_end": subscription.cancel_at_period_end,
     }

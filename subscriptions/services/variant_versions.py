@@ -74,7 +74,8 @@ class Writable:
 def variant_locked(*, environment_id: UUID, plan_id: UUID, variant_id: UUID) -> PlanVariant:
     """Nobody subscribes to it meanwhile: the lock excludes that of a foreign key. Raises PlanVariantNotFound."""
     variants = PlanVariant.objects.select_for_update(of=("self",)).select_related("plan")
-    variant = variants.filter(environment_id=environment_id, plan_id=plan_id, id=variant_id).first()
+    variants = variants.filter(environment_id=environment_id, plan_id=plan_id, plan__price_plan=None)
+    variant = variants.filter(id=variant_id).first()
     if variant is None:
         raise PlanVariantNotFound
     return variant

@@ -19,9 +19,8 @@ from customers.kernel.instants import instant_text
 from customers.models import Customer, Environment
 from customers.services.customers import customer_delete
 from metering.services.reservations import reservation_release
-from subscriptions.models import WindDown
+from subscriptions.models import LIVE_STATES, Subscription, WindDown
 from subscriptions.services.actions import subscription_cancel
-from subscriptions.services.opening import has_live
 
 #: Keys of our own; no caller's key begins with §.
 _KEY: Final = "§wind-down:"
@@ -70,7 +69,7 @@ def _wind_down(caller: Caller, customer: Customer, reason: str, now: datetime) -
     """
     account_settle(environment_id=caller.environment_id, customer_id=customer.id, now=now)
     auto_topup_remove(caller=caller, customer=customer, now=now)
-    canceled = _cancel_subscription(caller, customer, reason, now)
+    canceled = _cancel_subscriptions(caller, customer, reason, now)
     released = _release_holds(caller, customer, now)
     pending = call_function(
         "billing_pending_blocks_void_v1", environment=caller.environment_id, account=customer.id, now=now
@@ -90,19 +89,19 @@ def _wind_down(caller: Caller, customer: Customer, reason: str, now: datetime) -
     }
 
 
-def _cancel_subscription(caller: Caller, customer: Customer, reason: str, now: datetime) -> list[str]:
-    live = has_live(customer)
-    if live is None:
-        return []
-    subscription_cancel(
-        caller=caller,
-        subscription_id=live.id,
-        immediately=True,
-        falls_back=False,
-        reason=reason or "Wind-down",
-        now=now,
-    )
-    return [live.public_id]
+def _cancel_subscriptions(caller: Caller, customer: Customer, reason: str, now: datetime) -> list[str]:
+    live = Subscription.objects.filter(customer_id=customer.id, status__in=LIVE_STATES).order_by("id")
+    ids = list(live.values_list("id", flat=True))
+    for subscription_id in ids:
+        subscription_cancel(
+            caller=caller,
+            subscription_id=subscription_id,
+            immediately=True,
+            falls_back=False,
+            reason=reason or "Wind-down",
+            now=now,
+        )
+    return [typeid("sub", subscription_id) for subscription_id in ids]
 
 
 def _release_holds(caller: Caller, customer: Customer, now: datetime) -> list[dict[str, Any]]:

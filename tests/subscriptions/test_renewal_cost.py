@@ -41,7 +41,7 @@ def test_a_renewal(api: Api, acme: Character, asked: list[str]) -> None:
     clock_set(acme.test, BEGIN)
     deal = subscribe(api, acme.test, make_variant(acme.test, BUDGET))
 
-    assert len(_renewal(deal.world.id, "2026-02-28T12:00", asked)) == 29
+    assert len(_renewal(deal.world.id, "2026-02-28T12:00", asked)) == 30
 
 
 def test_further_templates_cost_their_grant_only(api: Api, acme: Character, asked: list[str]) -> None:
@@ -54,7 +54,7 @@ def test_further_templates_cost_their_grant_only(api: Api, acme: Character, aske
 
     # then the templates are read once, and each grant is seven statements; rolling over is four
     assert sum('FROM "subscriptions_credit_grant"' in sql for sql in sent) == 1
-    assert len(sent) == 29 + 3 * 7 + 4
+    assert len(sent) == 30 + 3 * 7 + 4
 
 
 def test_looking_when_nothing_is_due(api: Api, acme: Character, asked: list[str]) -> None:
