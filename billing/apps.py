@@ -14,6 +14,9 @@ class BillingConfig(AppConfig):
     def ready(self) -> None:
         # The webhook catalogue is whole before anybody reads it.
         import_module("billing.events")
+        import_module("billing.services.invoices").invoice_issued_register(
+            import_module("billing.services.invoice_emails").invoice_issued_email
+        )
         due = import_module("billing.services.due_source")
         due_work_register(name="credits", next_due=due.credits_next_due, run=due.credits_run)
         latest_fact_register(due.credits_latest_fact)

@@ -292,3 +292,21 @@ class ReconciliationNotFound(NotFound):
     """There is no such reconciliation in this environment."""
 
     code, title = "reconciliation-not-found", "There is no such reconciliation"
+
+
+class NumbersGiven(Conflict):
+    """Numbers follow each other without gaps, so the next one can only be chosen before the first was given."""
+
+    code, title = "numbers-given", "Numbers have been given already"
+
+
+class NoEmailAddress(DomainError):
+    """The customer has no e-mail address. Set one, or say where to send the invoice: `to`."""
+
+    code, status, title = "no-email-address", 422, "There is no e-mail address"
+
+
+class MailNotSetUp(Conflict):
+    """This installation has no mail server (`EMAIL_URL`), so nothing can be sent."""
+
+    code, title = "mail-not-set-up", "No mail server is set up"

@@ -192,6 +192,8 @@ ADMINS = [(address, address) for address in env.list("ADMINS", default=[])]
 vars().update(env.email_url("EMAIL_URL", default="dummymail://"))
 SERVER_EMAIL = DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", default="purser@localhost")
 EMAIL_TIMEOUT = 10
+# TrueType files for invoices, the regular and the bold one, with a comma between; empty: Bitstream Vera.
+INVOICE_FONT = env.str("INVOICE_FONT", default="")
 
 # --- Payments
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")

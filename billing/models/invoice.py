@@ -244,6 +244,10 @@ class InvoiceEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.type} at {self.occurred_at}"
 
+    @property
+    def public_id(self) -> str:
+        return typeid("iev", self.id)
+
 
 class InvoiceSettings(models.Model):
     """How an environment invoices. Its row's lock gives out the numbers: no gaps, no doubles."""

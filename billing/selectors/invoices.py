@@ -7,7 +7,8 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from billing.models import InvoiceLine
+from billing.errors import InvoiceNotFound
+from billing.models import Invoice, InvoiceLine
 
 
 def last_lines(series_ids: Iterable[UUID]) -> dict[UUID, InvoiceLine]:
@@ -18,3 +19,17 @@ def last_lines(series_ids: Iterable[UUID]) -> dict[UUID, InvoiceLine]:
 def _ends() -> QuerySet[InvoiceLine]:
     continued = InvoiceLine.objects.filter(previous=OuterRef("id"), is_live=True)
     return InvoiceLine.objects.filter(~Exists(continued), is_live=True)
+
+
+def invoices_shown(environment_id: UUID) -> QuerySet[Invoice]:
+    """Invoices with what showing them needs."""
+    invoices = Invoice.objects.filter(environment_id=environment_id)
+    return invoices.select_related("customer").prefetch_related("lines")
+
+
+def invoice_get(*, environment_id: UUID, invoice_id: UUID) -> Invoice:
+    """Raises InvoiceNotFound."""
+    invoice = invoices_shown(environment_id).filter(id=invoice_id).first()
+    if invoice is None:
+        raise InvoiceNotFound
+    return invoice

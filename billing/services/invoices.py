@@ -53,7 +53,11 @@ from customers.services.audit import audit_record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineDraft:
-    """A line as whoever rated it hands it over. It bills what its series came to since `previous`."""
+    """A line as whoever rated it hands it over. It bills what its series came to since `previous`.
+
+    `details["breakdown"]` is the arithmetic of `rated_minor`, for the PDF's appendix: a row per part with `kind`,
+    `tier`, `units`, `unit_price` and the exact `amount` in minor units.
+    """
 
     kind: str
     description: str

@@ -22,9 +22,9 @@ NOW = datetime(2026, 5, 1, 9, 0, tzinfo=UTC)
 TIERS: dict[str, Any] = {
     "charge": {"key": "0", "pricing_model": "tiered", "metric_key": "api_calls"},
     "breakdown": [
-        {"from": "0", "up_to": "100000", "quantity": "100000", "unit_price": "0", "amount": "0"},
-        {"from": "100000", "up_to": "1000000", "quantity": "900000", "unit_price": "0.0001", "amount": "90"},
-        {"from": "1000000", "up_to": None, "quantity": "200000", "unit_price": "0.00005", "amount": "10"},
+        {"kind": "tier", "tier": 1, "units": 100000, "unit_price": "0", "amount": "0"},
+        {"kind": "tier", "tier": 2, "units": 900000, "unit_price": "0.0001", "amount": "9000.0000"},
+        {"kind": "tier", "tier": 3, "units": 200000, "unit_price": "0.00005", "amount": "1000.00000"},
     ],
 }
 
