@@ -123,13 +123,7 @@ def _once(
 ) -> HttpResponseBase:
     try:
         with transaction.atomic():
-            claim = key_claim(
-                environment_id=request.caller.environment_id,
-                family=plan.family,
-                key=key,
-                fingerprint=fingerprint,
-                now=system_now(),
-            )
+            claim = _claim(plan, request, key, fingerprint)
             if claim.claimed and plan.made is not None:
                 claim = _known_by_its_effect(claim, getattr(view, plan.made)(request, key))
             if not claim.claimed:
@@ -148,30 +142,31 @@ def _stepwise(
     fingerprint: bytes,
     kwargs: dict[str, Any],
 ) -> HttpResponseBase:
-    def claimed() -> Claim:
-        return key_claim(
-            environment_id=request.caller.environment_id,
-            family=plan.family,
-            key=key,
-            fingerprint=fingerprint,
-            now=system_now(),
-        )
-
     with transaction.atomic():
-        claim = claimed()
+        claim = _claim(plan, request, key, fingerprint)
         # Only a look: the key is claimed when there is an answer.
         transaction.set_rollback(claim.claimed)
     if not claim.claimed:
         return _answer_again(plan, view, request, claim, kwargs)
     response = _rendered(work())
     with transaction.atomic():
-        claim = claimed()
+        claim = _claim(plan, request, key, fingerprint)
         if not claim.claimed:
             return _answer_again(plan, view, request, claim, kwargs)
         answer_keep(
             record_id=claim.record_id, status=response.status_code, body=response.content, effect_id=None
         )
     return response
+
+
+def _claim(plan: _Plan, request: ApiRequest, key: str, fingerprint: bytes) -> Claim:
+    return key_claim(
+        environment_id=request.caller.environment_id,
+        family=plan.family,
+        key=key,
+        fingerprint=fingerprint,
+        now=system_now(),
+    )
 
 
 def _known_by_its_effect(claim: Claim, effect_id: UUID | None) -> Claim:
