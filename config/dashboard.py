@@ -11,7 +11,9 @@ from django.core.cache import cache
 from django.http import HttpRequest
 from django.urls import reverse
 
-from billing.models import CreditBlock, Hold, LedgerEntry, VerificationRun
+from billing.admin.invoice_text import sums_text
+from billing.models import CreditBlock, Hold, Invoice, LedgerEntry, VerificationRun
+from billing.selectors.invoice_overview import InvoiceTotals, invoice_totals
 from billing.selectors.overview import (
     CreditTotals,
     burned_by_day,
@@ -80,6 +82,7 @@ class _Numbers:
     lowest: list[Customer]
     health: VerificationRun | None
     subscriptions: SubscriptionTotals
+    invoices: InvoiceTotals
     today: date
 
 
@@ -124,6 +127,7 @@ def _numbers(environment: Environment, now: datetime) -> _Numbers:
         lowest=lowest,
         health=last_verification() if totals.accounts else None,
         subscriptions=subscription_totals(environment_id=environment.id, named=_ATTENTION_MAX),
+        invoices=invoice_totals(environment_id=environment.id, now=now),
         today=now.date(),
     )
 
@@ -179,6 +183,8 @@ def _tiles(numbers: _Numbers) -> Iterator[Tile]:
     )
     if numbers.subscriptions.live or numbers.subscriptions.parked:
         yield from _subscription_tiles(numbers.subscriptions)
+    if not numbers.invoices.is_empty:
+        yield _invoices_tile(numbers.invoices)
     yield Tile(
         label="Open holds",
         value=f"{totals.open_holds:,}",
@@ -245,6 +251,20 @@ def _recurring_tile(monthly_minor: Mapping[str, int]) -> Tile:
         note=f"and {', '.join(others)}" if others else "active and overdue, by their price",
         url=list_url(Subscription, state="live"),
         icon="payments",
+    )
+
+
+def _invoices_tile(totals: InvoiceTotals) -> Tile:
+    first, others = sums_text(totals.unpaid.minor)
+    late = totals.overdue.count
+    return Tile(
+        label="Unpaid invoices",
+        value=f"{totals.unpaid.count:,}",
+        unit=first,
+        note=f"{late:,} overdue" if late else others or "none overdue",
+        url=list_url(Invoice, status="unpaid"),
+        icon="request_quote",
+        tone="warning" if late else "neutral" if totals.unpaid.count else "good",
     )
 
 

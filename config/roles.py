@@ -28,6 +28,8 @@ _VIEW: Final = (
     "billing.view_ledgerentry",
     "billing.view_hold",
     "billing.view_verificationrun",
+    "billing.view_invoice",
+    "billing.view_creditnote",
     "metering.view_billablemetric",
     "metering.view_meteringrule",
     "metering.view_usageevent",
@@ -36,6 +38,7 @@ _VIEW: Final = (
     "subscriptions.view_subscription",
 )
 _MOVE_CREDITS: Final = ("billing.grant_credits", "billing.adjust_credits")
+_BILL: Final = ("billing.change_invoice", "billing.change_invoicesettings")
 _SUPPORT: Final = (
     *_MOVE_CREDITS,
     "customers.change_customer",
@@ -70,9 +73,9 @@ _OWN: Final = (
 ROLES: Final = {
     "viewer": _VIEW,
     "support": (*_VIEW, *_SUPPORT),
-    "operator": (*_VIEW, *_SUPPORT, *_OPERATE),
-    "finance": (*_VIEW, *_MOVE_CREDITS),
-    "owner": (*_VIEW, *_SUPPORT, *_OPERATE, *_OWN),
+    "operator": (*_VIEW, *_SUPPORT, *_OPERATE, *_BILL),
+    "finance": (*_VIEW, *_MOVE_CREDITS, *_BILL),
+    "owner": (*_VIEW, *_SUPPORT, *_OPERATE, *_BILL, *_OWN),
 }
 
 #: Permissions for deeds that are not the adding, changing or deleting of a row.

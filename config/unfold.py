@@ -121,6 +121,13 @@ UNFOLD: dict[str, Any] = {
                 ],
             },
             {
+                "title": "Billing",
+                "items": [
+                    _item("Invoices", "request_quote", "billing_invoice", "billing.view_invoice"),
+                    _item("Credit notes", "undo", "billing_creditnote", "billing.view_creditnote"),
+                ],
+            },
+            {
                 "title": "Catalogue",
                 "items": [
                     _item("Plans", "inventory_2", "subscriptions_plan", "subscriptions.view_plan"),
@@ -156,6 +163,12 @@ UNFOLD: dict[str, Any] = {
                 "title": "Set-up",
                 "items": [
                     _item("API keys", "key", "customers_apikey", "customers.view_apikey"),
+                    {
+                        "title": "Invoicing",
+                        "icon": "tune",
+                        "link": reverse_lazy("admin:billing_invoice_settings"),
+                        "permission": may("billing.change_invoicesettings"),
+                    },
                     _item("Tenants", "apartment", "customers_tenant", "customers.view_tenant"),
                     {
                         **_item("Environments", "lan", "customers_environment", "customers.view_environment"),

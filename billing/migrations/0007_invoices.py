@@ -616,6 +616,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="invoice",
             index=models.Index(
+                condition=models.Q(("paid_at__isnull", False)),
+                fields=["environment", "paid_at"],
+                name="invoices_by_payment",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="invoice",
+            index=models.Index(
                 condition=models.Q(("status__in", ("issued", "processing"))),
                 fields=["environment", "due_at"],
                 name="invoices_waiting_for_money",

@@ -119,6 +119,11 @@ class Invoice(models.Model):
                 condition=Q(next_charge_at__isnull=False),
             ),
             models.Index(
+                fields=("environment", "paid_at"),
+                name="invoices_by_payment",
+                condition=Q(paid_at__isnull=False),
+            ),
+            models.Index(
                 fields=("environment", "due_at"),
                 name="invoices_waiting_for_money",
                 condition=Q(status__in=("issued", "processing")),

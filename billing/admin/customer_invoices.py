@@ -1,0 +1,85 @@
+"""What invoices add to a customer's page: the newest, what is due, the credit there is; and to its timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+
+from billing.admin.invoice_text import (
+    badges_of,
+    due_shown,
+    invoice_link,
+    invoice_text,
+    money_shown,
+    period_text,
+)
+from billing.engine.money import money_text
+from billing.models import CreditBalance, Invoice, InvoiceEvent
+from customers.admin.customer_panels import CustomerPanel, panel_register
+from customers.admin.display import instant_shown
+from customers.admin.records import list_url, record_url
+from customers.admin.requests import of_admin
+from customers.admin.timeline import Before, Happening, TimelineSource, timeline_register
+from customers.models import Customer
+
+_ROWS: Final = 8
+
+
+def _panel(request: HttpRequest, customer: Customer) -> str:
+    found = list(Invoice.objects.filter(customer=customer).order_by("-id")[: _ROWS + 1])
+    credit = _credit(customer)
+    if not found and not credit:
+        return ""
+    rows = [
+        {
+            "link": invoice_link(invoice),
+            "period": period_text(invoice),
+            "badges": list(badges_of(invoice, of_admin(request).now)),
+            "total": money_shown(invoice.total_minor, invoice.currency),
+            "due": due_shown(invoice),
+            "due_at": instant_shown(invoice.due_at),
+        }
+        for invoice in found[:_ROWS]
+    ]
+    more = list_url(Invoice, q=customer.public_id) if len(found) > _ROWS else ""
+    return render_to_string(
+        "admin/purser/panel_invoices.html", {"rows": rows, "more": more, "credit": credit}
+    )
+
+
+def _credit(customer: Customer) -> str:
+    balances = CreditBalance.objects.filter(customer=customer, balance_minor__gt=0).order_by("currency")
+    return ", ".join(money_text(each.balance_minor, each.currency) for each in balances)
+
+
+def _happened(customer: Customer, before: Before, limit: int) -> Iterator[Happening]:
+    rows = before.of(InvoiceEvent.objects.filter(invoice__customer=customer), instant="occurred_at")
+    for event in rows.select_related("invoice").order_by("-occurred_at", "-id")[:limit]:
+        invoice = event.invoice
+        yield Happening(
+            at=event.occurred_at,
+            id=event.id,
+            title=event.type,
+            url=record_url(Invoice, invoice.public_id),
+            note=event.reason or invoice_text(invoice),
+            amount=money_shown(invoice.total_minor, invoice.currency),
+            actor=event.actor,
+        )
+
+
+panel_register(
+    CustomerPanel(key="invoices", title="Invoices", order=6, permission="billing.view_invoice", render=_panel)
+)
+timeline_register(
+    TimelineSource(
+        kind="invoices",
+        label="Invoices",
+        order=25,
+        permission="billing.view_invoice",
+        load=_happened,
+        icon="request_quote",
+    )
+)
