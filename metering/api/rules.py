@@ -22,6 +22,7 @@ from metering.api.rule_fields import PriceField, RatesField, TiersField
 from metering.engine.definitions import MEMBERS
 from metering.models import CostType, MeteringRule
 from metering.selectors.rules import ACTIVE, SCHEDULED, SUPERSEDED, rule_get, rules_list
+from metering.services.charge_registry import priced_twice_warnings
 from metering.services.rules import rule_create
 
 _STATUSES: Final = ((SCHEDULED, "Scheduled"), (ACTIVE, "Active"), (SUPERSEDED, "Superseded"))
@@ -79,6 +80,14 @@ class RuleShow(Prices):
             "effective_until": instant(facts.effective_until) if facts.effective_until else None,
             "created_at": instant(instance.created_at),
         }
+
+
+class RuleMade(RuleShow):
+    """With what one should know beside."""
+
+    warnings = serializers.ListField(
+        child=serializers.DictField(), help_text="`priced-twice`: price plans charge the metric as well."
+    )
 
 
 class RuleFilter(filters.FilterSet):
@@ -181,7 +190,7 @@ class Rules(Endpoint):
             "`effective_from` (now, or later), and events keep pointing at the version that priced them."
         ),
         request=RuleCreate,
-        responses={201: RuleShow},
+        responses={201: RuleMade},
         examples=[_SHOWN, _PER_UNIT, _TIERED, _BY_MODEL],
     )
     @idempotent()
@@ -196,7 +205,11 @@ class Rules(Endpoint):
             effective_from=wish.get("effective_from"),
             now=request.now,
         )
-        return Response(RuleShow(rule_get(rule_id=rule.id, now=request.now)).data, status=201)
+        warnings = priced_twice_warnings(
+            environment_id=request.caller.environment_id, metric_key=wish["billable_metric_key"]
+        )
+        shown = RuleShow(rule_get(rule_id=rule.id, now=request.now)).data
+        return Response({**shown, "warnings": warnings}, status=201)
 
 
 class RuleDetail(Endpoint):

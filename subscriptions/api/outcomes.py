@@ -9,6 +9,7 @@ from django.db import transaction
 
 from billing.models import CreditAccount
 from subscriptions.api.subscription_documents import SubscriptionOutput
+from subscriptions.selectors.priced_twice import customer_priced_twice
 from subscriptions.services.locking import Outcome
 
 
@@ -21,6 +22,7 @@ def acted(outcome: Outcome, *, preview: bool = False) -> dict[str, Any]:
         "credits_granted": outcome.credits_granted_mc,
         "balance": account.balance_mc,
         "effective_balance": account.effective_mc,
+        "warnings": customer_priced_twice(account),
     }
 
 

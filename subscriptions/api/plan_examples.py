@@ -51,6 +51,8 @@ _VARIANT: Final[dict[str, Any]] = {
     "price": None,
     "currency": None,
     "fallback_variant_id": None,
+    "price_plan_id": None,
+    "price_plan_version": None,
     "credit_grants": [_GRANT],
     "metadata": {},
     "superseded_at": None,

@@ -20,6 +20,7 @@ from customers.api.fields import (
     TypeIdField,
 )
 from customers.kernel.ids import typeid
+from subscriptions.api.offers import PricePlanIdField
 from subscriptions.models import (
     BillingCycle,
     BillingMode,
@@ -91,6 +92,14 @@ class VariantInput(StrictSerializer):
         required=False,
         allow_null=True,
         help_text="That customers are subscribed to when this one expires or is canceled.",
+    )
+    price_plan_id = PricePlanIdField(
+        required=False,
+        allow_null=True,
+        help_text="What usage costs in money beside what it grants in credits. Of the same billing period.",
+    )
+    price_plan_version = StrictIntegerField(
+        min_value=1, required=False, allow_null=True, help_text="Default: the newest."
     )
     metadata = MetadataField(required=False)
 
@@ -167,6 +176,12 @@ class VariantOutput(serializers.Serializer[PlanVariant]):
     price = serializers.IntegerField(source="price_minor", allow_null=True)
     currency = serializers.CharField(allow_null=True)
     fallback_variant_id = TypeIdField("pvr", allow_null=True)
+    price_plan_id = serializers.CharField(
+        source="price_plan_version.price_plan.key", allow_null=True, default=None
+    )
+    price_plan_version = serializers.IntegerField(
+        source="price_plan_version.version", allow_null=True, default=None
+    )
     credit_grants = CreditGrantOutput(source="grants_shown", many=True)
     metadata = serializers.DictField()
     superseded_at = InstantField(allow_null=True)

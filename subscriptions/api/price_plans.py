@@ -34,6 +34,7 @@ from subscriptions.api.price_plan_examples import (
     PRICE_PLAN_ASKED,
     PRICE_PLAN_SHOWN,
 )
+from subscriptions.api.subscription_documents import WarningOutput
 from subscriptions.models import BillingCycle, PricePlanStatus, PricePlanVersion
 from subscriptions.selectors.price_plans import (
     price_plan_version_get,
@@ -124,12 +125,6 @@ class MigrateInput(StrictSerializer):
     prorate = StrictBooleanField(required=False)
     preview = StrictBooleanField(required=False)
     reason = TextField(max_length=1000, allow_blank=True, required=False)
-
-
-class WarningOutput(serializers.Serializer[Any]):
-    code = serializers.CharField()
-    metric_key = serializers.CharField()
-    message = serializers.CharField()
 
 
 class PricePlanOutput(serializers.Serializer[PricePlanVersion]):

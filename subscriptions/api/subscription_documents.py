@@ -76,6 +76,12 @@ class SubscriptionOutput(serializers.Serializer[Subscription]):
         return None if pending is None else price_plan_shown(pending)["price_plan_version"]
 
 
+class WarningOutput(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    metric_key = serializers.CharField()
+    message = serializers.CharField()
+
+
 class OutcomeOutput(SubscriptionOutput):
     """A subscription after an action, with what the action did to the customer's credits."""
 
@@ -83,6 +89,9 @@ class OutcomeOutput(SubscriptionOutput):
     credits_granted = serializers.IntegerField(help_text="By this call, in mc.")
     balance = serializers.IntegerField()
     effective_balance = serializers.IntegerField()
+    warnings = WarningOutput(
+        many=True, help_text="Metrics for which the customer pays in credits and in money."
+    )
 
 
 class PeriodOutput(serializers.Serializer[SubscriptionPeriod]):
@@ -167,6 +176,7 @@ OUTCOME_EXAMPLE: Final[dict[str, Any]] = {
     "credits_granted": 100000000,
     "balance": 100000000,
     "effective_balance": 100000000,
+    "warnings": [],
 }
 PERIOD_EXAMPLE: Final[dict[str, Any]] = {
     "start": "2026-04-13T00:00:00Z",

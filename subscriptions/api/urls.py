@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from customers.api.paths import customer_paths
 from subscriptions.api import (
     credit_grants,
+    features,
     plan_migrations,
     plan_variants,
     plans,
@@ -33,6 +34,8 @@ urlpatterns: list[URLPattern] = [
     path(f"{_VARIANT}/credit-grants", credit_grants.CreditGrants.as_view(), name="credit-grants"),
     path(_GRANT, credit_grants.CreditGrantDetail.as_view(), name="credit-grant"),
     path(f"{_GRANT}/archive", credit_grants.CreditGrantArchive.as_view(), name="credit-grant-archive"),
+    path("v1/entitlements", features.Entitlements.as_view(), name="entitlements"),
+    path("v1/entitlements/check", features.EntitlementCheck.as_view(), name="entitlement-check"),
     path("v1/price-plans", price_plans.PricePlans.as_view(), name="price-plans"),
     path(_PRICE_PLAN, price_plans.PricePlanDetail.as_view(), name="price-plan"),
     path(f"{_PRICE_PLAN}/archive", price_plans.PricePlanArchive.as_view(), name="price-plan-archive"),

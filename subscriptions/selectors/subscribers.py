@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
-from subscriptions.models import LIVE_STATES, Plan, PlanVariant, Subscription
+from subscriptions.models import LIVE_STATES, Plan, PlanVariant, PricePlan, Subscription
 
 
 def plans_with_subscribers(plans: QuerySet[Plan]) -> QuerySet[Plan]:
@@ -30,6 +30,15 @@ def variants_with_subscribers(variants: QuerySet[PlanVariant]) -> QuerySet[PlanV
 
 def subscribers_of(variant_id: UUID) -> int:
     return Subscription.objects.filter(variant_id=variant_id, status__in=LIVE_STATES).count()
+
+
+def price_plan_subscribers(plan: PricePlan) -> dict[UUID, int]:
+    """Live subscriptions on each version of a price plan, by itself or with a plan variant."""
+    live = Subscription.objects.filter(
+        variant__price_plan_version__price_plan_id=plan.id, status__in=LIVE_STATES
+    )
+    counted = live.order_by().values_list("variant__price_plan_version_id").annotate(number=Count("id"))
+    return {version_id: number for version_id, number in counted if version_id is not None}
 
 
 def _count(rows: QuerySet[PlanVariant] | QuerySet[Subscription], by: str) -> Coalesce:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
@@ -13,15 +13,22 @@ from customers.errors import FieldError, ValidationFailed
 from customers.kernel.caller import Caller
 from customers.kernel.ids import uuid7
 from customers.services.audit import audit_record
-from subscriptions.errors import FallbackRefused, PlanArchived
-from subscriptions.models import PlanVariant
+from subscriptions.errors import BillingPeriodDiffers, FallbackRefused, PlanArchived
+from subscriptions.models import PlanVariant, PricePlanVersion
 from subscriptions.services.plans import plan_locked
+from subscriptions.services.sales import PricePlanNamed, price_plan_for_sale
 from subscriptions.services.variant_versions import LABELS, Written, variant_locked, variant_writable
+
+_PRICE_PLAN: Final = ("price_plan_id", "price_plan_version")
 
 
 @transaction.atomic
 def variant_create(*, caller: Caller, plan_id: UUID, terms: Mapping[str, Any], now: datetime) -> PlanVariant:
-    """Version 1 of a new variant. Raises PlanNotFound, PlanArchived, FallbackRefused, ValidationFailed."""
+    """Version 1 of a new variant; `price_plan_id` and perhaps `price_plan_version` name its price plan.
+
+    Raises PlanNotFound, PlanArchived, FallbackRefused, ValidationFailed, what price_plan_for_sale does,
+    BillingPeriodDiffers.
+    """
     plan = plan_locked(environment_id=caller.environment_id, plan_id=plan_id)
     if plan.archived_at is not None:
         raise PlanArchived
@@ -33,7 +40,7 @@ def variant_create(*, caller: Caller, plan_id: UUID, terms: Mapping[str, Any], n
         plan=plan,
         created_at=now,
         updated_at=now,
-        **terms,
+        **_with_price_plan(caller.environment_id, terms),
     )
     _check(variant)
     variant.save(force_insert=True)
@@ -47,10 +54,10 @@ def variant_update(
 ) -> Written[PlanVariant]:
     """Change labels where they are, and terms there too while nobody is on them; else in a new version.
 
-    Raises PlanVariantNotFound, PlanVariantSuperseded, PlanVariantArchived, PlanArchived, FallbackRefused,
-    ValidationFailed.
+    Raises PlanVariantNotFound, PlanVariantSuperseded, PlanVariantArchived, PlanArchived, and what creating does.
     """
     variant = variant_locked(environment_id=caller.environment_id, plan_id=plan_id, variant_id=variant_id)
+    terms = _with_price_plan(caller.environment_id, terms, present=variant.price_plan_version)
     changes = {
         field: [getattr(variant, field), value]
         for field, value in terms.items()
@@ -91,7 +98,36 @@ def _change(
     return variant
 
 
+def _with_price_plan(
+    environment_id: UUID, terms: Mapping[str, Any], *, present: PricePlanVersion | None = None
+) -> dict[str, Any]:
+    """The terms with the version that their `price_plan_id` and `price_plan_version` name."""
+    rest = {name: value for name, value in terms.items() if name not in _PRICE_PLAN}
+    if len(rest) == len(terms):
+        return rest
+    key = terms.get("price_plan_id", present.price_plan.key if present else None)
+    number = terms.get("price_plan_version")
+    if key is None:
+        if number is not None:
+            message = "Belongs to price_plan_id."
+            raise ValidationFailed(message, errors=[FieldError("price_plan_version", "refused", message)])
+        return {**rest, "price_plan_version_id": None}
+    if present is not None and (present.price_plan.key, present.version) == (key, number or present.version):
+        return {**rest, "price_plan_version_id": present.id}
+    named = PricePlanNamed(key=key, version=number)
+    version = price_plan_for_sale(environment_id=environment_id, named=named)
+    return {**rest, "price_plan_version_id": version.id}
+
+
+def _check_price_plan(variant: PlanVariant) -> None:
+    version = variant.price_plan_version
+    if version is not None and version.billing_period != variant.billing_cycle:
+        message = f"The price plan is billed {version.billing_period}, the variant {variant.billing_cycle}."
+        raise BillingPeriodDiffers(message, errors=[FieldError("price_plan_id", "refused", message)])
+
+
 def _check(variant: PlanVariant) -> None:
+    _check_price_plan(variant)
     if (variant.price_minor is None) != (variant.currency is None):
         message = "A price and its currency are given together."
         missing = "price" if variant.price_minor is None else "currency"

@@ -37,6 +37,7 @@ _VARIANT_COPIED: Final = (
     "price_minor",
     "currency",
     "fallback_variant_id",
+    "price_plan_version_id",
 )
 _GRANT_COPIED: Final = (
     "name",
