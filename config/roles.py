@@ -35,6 +35,7 @@ _VIEW: Final = (
     "metering.view_usageevent",
     "subscriptions.view_plan",
     "subscriptions.view_planvariant",
+    "subscriptions.view_priceplan",
     "subscriptions.view_subscription",
 )
 _MOVE_CREDITS: Final = ("billing.grant_credits", "billing.adjust_credits")

@@ -137,6 +137,12 @@ UNFOLD: dict[str, Any] = {
                         "subscriptions_planvariant",
                         "subscriptions.view_planvariant",
                     ),
+                    _item(
+                        "Price plans",
+                        "request_quote",
+                        "subscriptions_priceplan",
+                        "subscriptions.view_priceplan",
+                    ),
                 ],
             },
             {

@@ -24,6 +24,7 @@ from metering.admin.rule_text import price_text, version_rows
 from metering.engine.pricing import Pricing, cost, definition_parse
 from metering.models import BillableMetric, MeteringRule, MetricStatus
 from metering.selectors.rules import ACTIVE, SCHEDULED, rules_list
+from metering.services.charge_registry import priced_twice_warnings
 from metering.services.rules import rule_create
 
 _STATUS_TONES = {ACTIVE: "good", SCHEDULED: "info"}
@@ -160,6 +161,7 @@ def _create(request: HttpRequest, data: Mapping[str, Any], _key: str) -> Outcome
         effective_from=data["effective_from"],
         now=of_admin(request).now,
     )
+    warnings = priced_twice_warnings(environment_id=caller.environment_id, metric_key=data["metric"])
     all_of = "the plan variant's customers" if rule.plan_variant_id else "everyone"
     whom = f"for {customer.label} alone" if customer else f"for {all_of}"
     return Outcome(
@@ -167,7 +169,10 @@ def _create(request: HttpRequest, data: Mapping[str, Any], _key: str) -> Outcome
         effect_id=rule.id,
         url=record_url(MeteringRule, rule.public_id),
         changes=list(_examples(definition_parse(rule.definition))),
-        notes=(f"Version {rule.version} {whom}, from {rule.effective_from:%Y-%m-%d %H:%M:%S} UTC.",),
+        notes=(
+            f"Version {rule.version} {whom}, from {rule.effective_from:%Y-%m-%d %H:%M:%S} UTC.",
+            *(warning["message"] for warning in warnings),
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from subscriptions.admin import (
     plan_grants,
     plan_variants,
     plans,
+    price_plans,
     subscriptions,
     timeline,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "plan_grants",
     "plan_variants",
     "plans",
+    "price_plans",
     "subscriptions",
     "timeline",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
+from billing.models import CreditAccount
 from customers.admin.customer_panels import (
     Act,
     CustomerAction,
@@ -25,10 +27,14 @@ from subscriptions.admin.subscription_actions import (
     standing_at,
     standing_changes,
 )
-from subscriptions.admin.subscription_forms import SubscribeForm
+from subscriptions.admin.subscription_forms import SubscribeForm, SubscribeToPricePlanForm
 from subscriptions.admin.subscription_text import badges_of, subscription_link, variant_text
 from subscriptions.admin.terms_text import billing_text
 from subscriptions.models import LIVE_STATES, Subscription
+from subscriptions.selectors.price_plans import price_plans_sold
+from subscriptions.selectors.priced_twice import customer_priced_twice
+from subscriptions.services.locking import Outcome as Made
+from subscriptions.services.sales import Offer
 from subscriptions.services.subscriptions import subscription_create
 
 _ROWS: Final = 8
@@ -38,7 +44,9 @@ def _subscriptions(customer: Customer) -> list[Subscription]:
     """The newest, read once for a page."""
     kept: list[Subscription] | None = getattr(customer, "subscriptions_on_page", None)
     if kept is None:
-        rows = Subscription.objects.filter(customer_id=customer.id).select_related("variant__plan")
+        rows = Subscription.objects.filter(customer_id=customer.id).select_related(
+            "variant__plan", "variant__price_plan_version__price_plan"
+        )
         kept = list(rows.order_by("-id")[: _ROWS + 1])
         customer.subscriptions_on_page = kept  # type: ignore[attr-defined]
     return kept
@@ -65,15 +73,25 @@ def _row(subscription: Subscription) -> dict[str, Any]:
 
 
 def _has_none_live(customer: Customer) -> bool:
-    return not any(each.status in LIVE_STATES for each in _subscriptions(customer))
+    """Of subscriptions to price plans there may be several."""
+    return not any(each.status in LIVE_STATES and each.holds_credits for each in _subscriptions(customer))
 
 
 def _subscribe(act: Act) -> Outcome:
+    return _subscribed(act, act.data["variant_id"])
+
+
+def _subscribe_to_price_plan(act: Act) -> Outcome:
+    return _subscribed(act, act.data["price_plan"])
+
+
+def _subscribed(act: Act, offer: Offer) -> Outcome:
     before_mc = credits_at(act.customer, act.now).balance_mc
     made = subscription_create(
         caller=act.caller,
         customer=act.customer,
-        offer=act.data["variant_id"],
+        offer=offer,
+        invoices_automatically=act.data.get("invoices_automatically", False),
         start_date=act.data["start_date"],
         contract_end=act.data["contract_end"],
         contract_ending_soon_days=act.data["contract_ending_soon_days"],
@@ -91,8 +109,15 @@ def _subscribe(act: Act) -> Outcome:
             *standing_changes(None, after)[:-1],
             balance_change(before_mc, after.credits.balance_mc),
         ],
-        notes=(f"{credits_text(made.credits_granted_mc)} credits are granted.",),
+        notes=tuple(_notes(made)),
     )
+
+
+def _notes(made: Made) -> Iterator[str]:
+    if made.subscription.holds_credits:
+        yield f"{credits_text(made.credits_granted_mc)} credits are granted."
+    account = CreditAccount.objects.get(customer_id=made.subscription.customer_id)
+    yield from (warning["message"] for warning in customer_priced_twice(account))
 
 
 panel_register(
@@ -117,5 +142,20 @@ action_register(
         perform=_subscribe,
         intro="Its first period begins, and its credits are granted. A customer has one live subscription at a time.",
         offered=_has_none_live,
+    )
+)
+action_register(
+    CustomerAction(
+        slug="subscribe-to-price-plan",
+        label="Subscribe to a price plan",
+        title="Subscribe to a price plan",
+        submit="Subscribe",
+        icon="request_quote",
+        order=31,
+        permission="subscriptions.add_subscription",
+        form=SubscribeToPricePlanForm,
+        perform=_subscribe_to_price_plan,
+        intro="Its usage is billed in money, beside the credits they have. A customer may have several of these.",
+        offered=lambda customer: price_plans_sold(environment_id=customer.environment_id).exists(),
     )
 )

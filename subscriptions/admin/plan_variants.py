@@ -72,7 +72,7 @@ class PlanVariantAdmin(RecordAdmin):
     search_help_text = "Name of the variant or its plan, or id (pvr_…)"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return variants_with_subscribers(super().get_queryset(request))
+        return variants_with_subscribers(super().get_queryset(request).filter(plan__price_plan=None))
 
     def page_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().page_queryset(request).select_related("plan", "fallback_variant__plan")

@@ -61,7 +61,7 @@ class PlanAdmin(RecordAdmin):
     search_help_text = "Name or id (plan_…)"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return plans_with_subscribers(super().get_queryset(request))
+        return plans_with_subscribers(super().get_queryset(request).filter(price_plan=None))
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         return super().search(request, rows, term) | rows.filter(name__icontains=term)

@@ -17,7 +17,14 @@ from customers.admin.display import NOTHING, badge, credits_shown, credits_text,
 from customers.admin.records import record_url
 from customers.kernel.caller import Caller
 from customers.models import Customer
-from subscriptions.admin.subscription_forms import CancelForm, ChangeForm, ExtendForm, PauseForm, RenewForm
+from subscriptions.admin.subscription_forms import (
+    CancelForm,
+    ChangeForm,
+    ChangePricePlanForm,
+    ExtendForm,
+    PauseForm,
+    RenewForm,
+)
 from subscriptions.admin.subscription_text import state_badge, variant_text
 from subscriptions.engine.transitions import actions_allowed
 from subscriptions.models import LIVE_STATES, Subscription, SubscriptionState
@@ -207,6 +214,16 @@ def _change(act: Act) -> locking.Outcome:
     )
 
 
+def _change_price_plan(act: Act) -> locking.Outcome:
+    return subscription_change(
+        **act.named,
+        offer=act.data["price_plan"],
+        effective=act.data["effective"],
+        prorate=act.data["prorate"],
+        reason=act.data["reason"],
+    )
+
+
 def _cancel(act: Act) -> locking.Outcome:
     return subscription_cancel(
         **act.named, immediately=act.data.get("when", "now") == "now", reason=act.data["reason"]
@@ -308,10 +325,22 @@ _BUTTONS: Sequence[SubscriptionAction] = (
         submit="Change plan",
         icon="swap_horiz",
         perform=_change,
-        offered=lambda subscription: _takes(subscription, "change"),
+        offered=lambda subscription: subscription.holds_credits and _takes(subscription, "change"),
         done="Changed the plan of",
         form=ChangeForm,
         intro="Credits are never taken back. To take a planned change back, choose the present variant.",
+    ),
+    SubscriptionAction(
+        slug="change-price-plan",
+        label="Change price plan",
+        title="Change to another price plan",
+        submit="Change price plan",
+        icon="swap_horiz",
+        perform=_change_price_plan,
+        offered=lambda subscription: not subscription.holds_credits and _takes(subscription, "change"),
+        done="Changed the price plan of",
+        form=ChangePricePlanForm,
+        intro="To take a planned change back, choose the present price plan with its present version.",
     ),
     SubscriptionAction(
         slug="extend",

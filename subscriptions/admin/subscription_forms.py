@@ -11,8 +11,10 @@ from customers.admin.fields import InstantInput, ReasonField
 from customers.kernel.database import current_environment_id
 from subscriptions.admin.subscription_text import variant_text
 from subscriptions.admin.terms_text import billing_text, price_shown
-from subscriptions.models import PlanVariant
+from subscriptions.models import PlanVariant, PricePlanVersion
 from subscriptions.selectors.catalogue import variants_sold
+from subscriptions.selectors.price_plans import price_plans_sold
+from subscriptions.services.sales import PricePlanNamed
 
 _AT_END, _NOW = "period_end", "now"
 _IMMEDIATE: Final = "immediate"
@@ -35,6 +37,32 @@ def _variants_offered() -> list[tuple[str, str]]:
 def _variant_label(variant: PlanVariant) -> str:
     price = f", {price_shown(variant)}" if variant.price_minor is not None else ""
     return f"{variant_text(variant)} ({billing_text(variant).lower()}{price})"
+
+
+class PricePlanChoice(forms.TypedChoiceField):
+    """The price plans that are sold in the environment in view, in their newest versions."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(coerce=_price_plan_named, choices=_price_plans_offered, **options)
+
+
+def _price_plans_offered() -> list[tuple[str, str]]:
+    environment_id = current_environment_id()
+    sold = price_plans_sold(environment_id=environment_id) if environment_id else ()
+    return [
+        ("", "Choose one"),
+        *((f"{each.version}:{each.price_plan.key}", _plan_label(each)) for each in sold),
+    ]
+
+
+def _plan_label(version: PricePlanVersion) -> str:
+    period = version.get_billing_period_display().lower()
+    return f"{version.price_plan.name} v{version.version} ({period}, {version.currency.upper()})"
+
+
+def _price_plan_named(value: str) -> PricePlanNamed:
+    version, _, key = value.partition(":")
+    return PricePlanNamed(key=key, version=int(version))
 
 
 class RenewForm(forms.Form):
@@ -65,6 +93,20 @@ class ChangeForm(forms.Form):
     reason = ReasonField()
 
 
+class ChangePricePlanForm(forms.Form):
+    price_plan = PricePlanChoice(label="New price plan")
+    effective = forms.ChoiceField(
+        choices=[(_IMMEDIATE, "At once"), (_AT_END, "With the next period")],
+        initial=_IMMEDIATE,
+        label="When",
+        help_text="At once: usage before and after is priced apart. Another billing period waits for the next one.",
+    )
+    prorate = forms.BooleanField(
+        required=False, initial=True, label="Share the present period's fees by the second"
+    )
+    reason = ReasonField()
+
+
 class CancelForm(forms.Form):
     when = forms.ChoiceField(
         choices=[(_AT_END, "At the end of its period"), (_NOW, "Now")], initial=_AT_END, label="When"
@@ -77,8 +119,7 @@ class ExtendForm(forms.Form):
     reason = ReasonField()
 
 
-class SubscribeForm(forms.Form):
-    variant_id = VariantChoice(label="Plan variant")
+class _SubscribeForm(forms.Form):
     start_date = InstantInput(
         required=False,
         label="Started (UTC)",
@@ -96,3 +137,24 @@ class SubscribeForm(forms.Form):
         required=False, max_length=255, label="External id", help_text="The id it has in your system."
     )
     reason = ReasonField()
+
+
+class SubscribeForm(_SubscribeForm):
+    variant_id = VariantChoice(label="Plan variant")
+    field_order = ("variant_id",)
+
+
+class SubscribeToPricePlanForm(_SubscribeForm):
+    """The same for a price plan by itself."""
+
+    price_plan = PricePlanChoice()
+    invoices_automatically = forms.BooleanField(
+        required=False, label="Invoice each period by itself when it is over"
+    )
+    field_order = ("price_plan", "start_date")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields[
+            "start_date"
+        ].help_text = "Empty: now. If it lies back, every period since can be invoiced."

@@ -73,7 +73,9 @@ def timeline_html(subscription: Subscription, before: str) -> str:
 
 
 def periods_html(subscription: Subscription, before: str) -> str:
-    rows = SubscriptionPeriod.objects.filter(subscription_id=subscription.id).select_related("variant__plan")
+    rows = SubscriptionPeriod.objects.filter(subscription_id=subscription.id).select_related(
+        "variant__plan", "variant__price_plan_version__price_plan"
+    )
     shown, window = _window(rows, before)
     lines = [
         {

@@ -13,6 +13,7 @@ from customers.admin.display import badge, credits_text, link
 from customers.admin.records import record_url
 from customers.kernel.ids import typeid_parse
 from customers.kernel.instants import instant_parse
+from subscriptions.admin.price_plan_text import price_plan_link
 from subscriptions.models import PlanVariant, Subscription, SubscriptionChange, SubscriptionState
 
 _STATE_TONES: Final = {
@@ -67,11 +68,17 @@ def badges_of(subscription: Subscription) -> Iterator[SafeString]:
 
 
 def variant_text(variant: PlanVariant) -> str:
-    """`API Platform · Monthly v2`."""
+    """`API Platform · Monthly v2`, or `Growth v2` for a price plan by itself."""
+    version = variant.price_plan_version
+    if version is not None and variant.is_price_plan:
+        return f"{version.price_plan.name} v{version.version}"
     return f"{variant.plan.name} · {variant}"
 
 
 def variant_link(variant: PlanVariant) -> SafeString:
+    version = variant.price_plan_version
+    if version is not None and variant.is_price_plan:
+        return price_plan_link(version)
     return link(record_url(PlanVariant, variant.public_id), variant_text(variant))
 
 
@@ -102,7 +109,8 @@ def variants_named(changes: Iterable[SubscriptionChange]) -> Mapping[UUID, PlanV
     """The variants that these changes name, in one query or none."""
     named = (change.details.get(name) for change in changes for name in _NAMES_A_VARIANT)
     ids = {key for text in named if text and (key := typeid_parse("pvr", text))}
-    return PlanVariant.objects.select_related("plan").in_bulk(ids) if ids else {}
+    variants = PlanVariant.objects.select_related("plan", "price_plan_version__price_plan")
+    return variants.in_bulk(ids) if ids else {}
 
 
 def change_notes(change: SubscriptionChange, variants: Mapping[UUID, PlanVariant]) -> Iterator[str]:
@@ -132,13 +140,17 @@ _DATES: Final = {
 
 def _variants_changed(details: Mapping[str, Any], variants: Mapping[UUID, PlanVariant]) -> Iterator[str]:
     def named(name: str) -> str:
+        if price_plan := details.get(name.replace("_plan_variant_id", "_price_plan_id")):
+            version = details.get(name.replace("_plan_variant_id", "_price_plan_version"))
+            if not details.get(name):
+                return f"{price_plan} v{version}"
         key = typeid_parse("pvr", details.get(name) or "")
         variant = variants.get(key) if key else None
         return variant_text(variant) if variant else "–"
 
     if details.get("effective") == "immediate":
         yield f"from {named('previous_plan_variant_id')}, at once"
-    elif details.get("pending_plan_variant_id"):
+    elif details.get("pending_plan_variant_id") or details.get("pending_price_plan_id"):
         yield f"to {named('pending_plan_variant_id')} with the next period"
     else:
         yield "the planned change was taken back"

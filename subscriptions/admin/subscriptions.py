@@ -47,7 +47,14 @@ from subscriptions.models import Subscription
 
 #: Support acts on what customers have.
 CHANGE = "subscriptions.change_subscription"
-_RELATED = ("customer", "variant__plan", "pending_variant__plan", "follows")
+_RELATED = (
+    "customer",
+    "variant__plan",
+    "variant__price_plan_version__price_plan",
+    "pending_variant__plan",
+    "pending_variant__price_plan_version__price_plan",
+    "follows",
+)
 
 
 @admin.register(Subscription)
@@ -60,7 +67,7 @@ class SubscriptionAdmin(RecordAdmin):
     list_display = ("customer_shown", "plan_shown", "state_shown", "period_end", "due")
     list_display_links = ("plan_shown",)
     list_filter = (StateFilter, DueFilter, PlanFilter, ParkedFilter)
-    list_select_related = ("customer", "variant__plan")
+    list_select_related = ("customer", "variant__plan", "variant__price_plan_version__price_plan")
     search_fields = ("external_subscription_id",)
     search_help_text = "Customer, external id or subscription id (sub_…)"
 

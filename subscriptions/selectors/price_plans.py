@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from subscriptions.errors import PricePlanNotFound
-from subscriptions.models import PlanVariant, PricePlanVersion
+from subscriptions.models import PlanVariant, PricePlanStatus, PricePlanVersion
 
 
 def price_plan_versions(*, environment_id: UUID) -> QuerySet[PricePlanVersion]:
@@ -26,6 +26,13 @@ def price_plans_newest(*, environment_id: UUID) -> QuerySet[PricePlanVersion]:
     )
     rows = price_plan_versions(environment_id=environment_id)
     return rows.filter(id__in=newest)
+
+
+def price_plans_sold(*, environment_id: UUID) -> QuerySet[PricePlanVersion]:
+    """The versions that take new subscriptions, by name."""
+    rows = price_plan_versions(environment_id=environment_id)
+    sold = rows.filter(status=PricePlanStatus.ACTIVE, price_plan__archived_at=None)
+    return sold.order_by("price_plan__name", "id")
 
 
 def price_plan_version_get(*, environment_id: UUID, key: str, version: int | None = None) -> PricePlanVersion:
