@@ -31,3 +31,7 @@ class SubscriptionsConfig(AppConfig):
             name="subscriptions", next_due=due.subscriptions_next_due, run=due.subscriptions_run
         )
         latest_fact_register(due.subscriptions_latest_fact)
+        automatic = import_module("subscriptions.services.billing_automatic")
+        due_work_register(name="invoices", next_due=automatic.invoices_next_due, run=automatic.invoices_run)
+        billed = import_module("subscriptions.services.period_invoices")
+        import_module("billing.services.invoices").invoice_voided_register(billed.period_invoices_free)

@@ -177,3 +177,40 @@ class PlanKindDiffers(Conflict):
     from one to the other, cancel the subscription and subscribe anew."""
 
     code, title = "plan-kind-differs", "The subscription is of the other kind"
+
+
+class NothingToBill(DomainError):
+    """Up to the cutoff there is nothing to bill: no subscription to a price plan, or none whose time has begun."""
+
+    code, status, title = "nothing-to-bill", 422, "There is nothing to bill"
+
+
+class AlreadyInvoiced(Conflict):
+    """Everything up to the cutoff is on an invoice; `invoice_id` names the last one. Void that one to bill it anew."""
+
+    code, title = "already-invoiced", "This has been invoiced already"
+
+
+class CurrencyRequired(DomainError):
+    """The customer owes money in several currencies, and an invoice has one: say which `currency`. `currencies` lists
+    those with something to bill."""
+
+    code, status, title = "currency-required", 422, "Name the currency"
+
+
+class CutoffInFuture(DomainError):
+    """`cutoff_date` lies ahead: what will be used until then is not known. In a test environment it may."""
+
+    code, status, title = "cutoff-in-future", 422, "The cutoff lies in the future"
+
+
+class ReplacesRefused(Conflict):
+    """Only an invoice that was voided can be replaced, by one that stands."""
+
+    code, title = "replaces-refused", "The invoice cannot be replaced"
+
+
+class InvoiceLineNotFound(NotFound):
+    """The invoice has no such line."""
+
+    code, title = "invoice-line-not-found", "There is no such line"

@@ -24,6 +24,7 @@ from customers.kernel.ids import typeid
 from metering.api.batches import ITEM_CODES, BatchAnswer, batch_record
 from metering.api.usage import timestamp_member
 from metering.models import UsageEvent
+from metering.selectors.billed_events import lines_of_event
 from metering.selectors.usage_events import event_get, events_list
 from metering.services.event_voids import event_void
 from metering.services.usage import UsageInput, UsageRecorded
@@ -180,6 +181,33 @@ class EventShow(serializers.Serializer[UsageEvent]):
         return VoidShow(void).data if void else None
 
 
+class EventLineShow(serializers.Serializer[Any]):
+    """A line of an invoice that counts an event."""
+
+    invoice_id = serializers.CharField(source="invoice.public_id")
+    invoice_number = serializers.CharField(source="invoice.number", allow_null=True)
+    line_id = serializers.CharField(source="public_id")
+    description = serializers.CharField()
+    is_adjustment = serializers.BooleanField()
+
+
+class EventDetailShow(EventShow):
+    """A usage event, with what billed it."""
+
+    late = serializers.SerializerMethodField(
+        help_text="It came when its period had been invoiced: the next invoice corrects that."
+    )
+    invoice_lines = serializers.SerializerMethodField(
+        help_text="That count it: one for each subscription whose price plan charges the metric."
+    )
+
+    def get_late(self, event: UsageEvent) -> bool:
+        return lines_of_event(event).is_late
+
+    def get_invoice_lines(self, event: UsageEvent) -> list[dict[str, Any]]:
+        return [dict(EventLineShow(line).data) for line in lines_of_event(event).lines]
+
+
 class VoidShow(serializers.Serializer[Any]):
     """When, why and by whom an event was voided, and what came back."""
 
@@ -214,6 +242,18 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "metering_rule_id": None,
     "ledger_entry_id": None,
     "void": None,
+}
+_BILLED: Final[dict[str, Any]] = {
+    "late": False,
+    "invoice_lines": [
+        {
+            "invoice_id": f"inv_{_ID}",
+            "invoice_number": "INV-000042",
+            "line_id": f"iln_{_ID}",
+            "description": "API Calls — tiered usage (1,200,000 calls)",
+            "is_adjustment": False,
+        }
+    ],
 }
 _VOIDED: Final = _EXAMPLE | {
     "status": "voided",
@@ -254,17 +294,18 @@ class EventDetail(Endpoint):
     """`GET /v1/events/{id}`."""
 
     resource = "usage"
-    serializer_class = EventShow
+    serializer_class = EventDetailShow
 
     @extend_schema(
         operation_id="events_get",
         tags=["events"],
         summary="Get a usage event",
-        responses=EventShow,
-        examples=[OpenApiExample("An event", _EXAMPLE, response_only=True)],
+        description="With the lines of invoices that count it.",
+        responses=EventDetailShow,
+        examples=[OpenApiExample("An event", _EXAMPLE | _BILLED, response_only=True)],
     )
     def get(self, request: ApiRequest, event_id: str) -> Response:
-        return Response(EventShow(event_get(event_id=object_id("evt", event_id))).data)
+        return Response(EventDetailShow(event_get(event_id=object_id("evt", event_id))).data)
 
 
 class EventVoidView(Endpoint):

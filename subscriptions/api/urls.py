@@ -8,10 +8,13 @@ from customers.api.paths import customer_paths
 from subscriptions.api import (
     credit_grants,
     features,
+    invoice_explanations,
+    invoices,
     plan_migrations,
     plan_variants,
     plans,
     price_plans,
+    pricing,
     subscriptions,
     wind_down,
 )
@@ -21,6 +24,7 @@ _PLAN: Final = "v1/plans/<str:plan_id>"
 _VARIANT: Final = f"{_PLAN}/variants/<str:variant_id>"
 _GRANT: Final = f"{_VARIANT}/credit-grants/<str:grant_id>"
 _PRICE_PLAN: Final = "v1/price-plans/<str:plan_id>"
+_INVOICE: Final = "v1/invoices/<str:invoice_id>"
 _ONE: Final = "v1/subscriptions/<str:subscription_id>"
 
 urlpatterns: list[URLPattern] = [
@@ -45,6 +49,17 @@ urlpatterns: list[URLPattern] = [
         f"{_PRICE_PLAN}/versions/<str:version>",
         price_plans.PricePlanVersionDetail.as_view(),
         name="price-plan-version",
+    ),
+    path(f"{_PRICE_PLAN}/what-if", pricing.PricePlanWhatIf.as_view(), name="price-plan-what-if"),
+    path("v1/pricing/calculate", pricing.PricingCalculate.as_view(), name="pricing-calculate"),
+    path("v1/pricing/preview", pricing.PricingPreview.as_view(), name="pricing-preview"),
+    path("v1/invoices", invoices.Invoices.as_view(), name="invoices"),
+    path("v1/invoices/bulk", invoices.InvoicesBulk.as_view(), name="invoices-bulk"),
+    path(f"{_INVOICE}/explain", invoice_explanations.InvoiceExplain.as_view(), name="invoice-explain"),
+    path(
+        f"{_INVOICE}/lines/<str:line_id>/events",
+        invoice_explanations.InvoiceLineEvents.as_view(),
+        name="invoice-line-events",
     ),
     path("v1/subscriptions", subscriptions.Subscriptions.as_view(), name="subscriptions"),
     path(_ONE, subscriptions.SubscriptionDetail.as_view(), name="subscription"),

@@ -58,7 +58,8 @@ Prices = PerUnit | Package | Graduated | Volume | Fee
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rated:
-    """What a quantity costs; the unrounded `amount`s of the breakdown, in minor units, add up to it."""
+    """What a quantity costs. The breakdown's amounts are exact, in major units as prices are, and as text; they add up
+    to it before it is rounded."""
 
     amount_minor: int
     breakdown: tuple[dict[str, Any], ...]
@@ -89,7 +90,17 @@ class Charge:
         amount = half_up(times(total(line.amount for line in lines), minor))
         if amount > AMOUNT_MAX:
             raise AmountTooLarge
-        return Rated(amount_minor=amount, breakdown=tuple(_shown(line, minor) for line in lines))
+        return Rated(amount_minor=amount, breakdown=tuple(self._shown(line) for line in lines))
+
+    def _shown(self, line: Line) -> dict[str, Any]:
+        shown: dict[str, Any] = {"kind": line.kind}
+        if line.tier is not None and isinstance(self.prices, Graduated | Volume):
+            shown |= {"tier": line.tier, **_bounds(self.prices, line.tier - 1)}
+        if line.units is not None:
+            shown["quantity"] = _text(line.units)
+        if line.unit_cost is not None:
+            shown["unit_price"] = _text(line.unit_cost)
+        return {**shown, "amount": _text(line.amount)}
 
     def to_json(self) -> dict[str, Any]:
         """The form to store: prices as text, as no reader may turn them into floats."""
@@ -117,15 +128,11 @@ def charges_parse(data: Sequence[Mapping[str, Any]], *, currency: str) -> tuple[
     return read
 
 
-def _shown(line: Line, minor: int) -> dict[str, Any]:
-    shown: dict[str, Any] = {"kind": line.kind}
-    if line.tier is not None:
-        shown["tier"] = line.tier
-    if line.units is not None:
-        shown["units"] = units_shown(line.units)
-    if line.unit_cost is not None:
-        shown["unit_price"] = _text(line.unit_cost)
-    return {**shown, "amount": _text(times(line.amount, minor))}
+def _bounds(prices: Graduated | Volume, index: int) -> dict[str, str | None]:
+    """A tier's units are those above `from`, up to and including `up_to`."""
+    lower = prices.tiers[index - 1].up_to if index else _ZERO
+    upper = prices.tiers[index].up_to
+    return {"from": _text(lower or _ZERO), "up_to": None if upper is None else _text(upper)}
 
 
 def _prices_json(prices: Prices) -> dict[str, Any]:

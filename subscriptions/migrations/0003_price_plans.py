@@ -5,6 +5,7 @@ from django.db import migrations, models
 
 import customers.kernel.ids
 from customers.kernel.rows import append_only, environment_rows
+from customers.kernel.sql_files import frozen_sql
 
 
 class Migration(migrations.Migration):
@@ -396,6 +397,32 @@ class Migration(migrations.Migration):
                 name="a_charge_of_a_term_has_one_series_per_period",
             ),
         ),
+        migrations.AddField(
+            model_name="subscriptionperiod",
+            name="invoice_due_at",
+            field=models.DateTimeField(null=True),
+        ),
+        migrations.AddField(
+            model_name="subscriptionperiod",
+            name="invoice_failure",
+            field=models.CharField(blank=True, default="", max_length=1000),
+        ),
+        migrations.AddIndex(
+            model_name="subscriptionperiod",
+            index=models.Index(
+                condition=models.Q(("invoice_due_at__isnull", False)),
+                fields=["invoice_due_at", "id"],
+                name="periods_to_invoice",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="subscriptionperiod",
+            index=models.Index(
+                condition=models.Q(("invoice_due_at__isnull", False)),
+                fields=["environment", "invoice_due_at"],
+                name="periods_to_invoice_next",
+            ),
+        ),
         environment_rows(
             "subscriptions_price_plan",
             "subscriptions_price_plan_version",
@@ -414,4 +441,5 @@ class Migration(migrations.Migration):
             """,
             migrations.RunSQL.noop,
         ),
+        frozen_sql(__file__),
     ]

@@ -154,6 +154,9 @@ class SubscriptionPeriod(models.Model):
     opening_balance_mc = models.BigIntegerField(null=True)
     usage_summary = models.JSONField(null=True)
     closed_at = models.DateTimeField(null=True)
+    # That it is to be invoiced by itself, and since when; or why that could not be done.
+    invoice_due_at = models.DateTimeField(null=True)
+    invoice_failure = models.CharField(max_length=1000, blank=True, default="")
     created_at = models.DateTimeField()
 
     class Meta:
@@ -176,6 +179,18 @@ class SubscriptionPeriod(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(ends_at__gte=models.F("starts_at")), name="a_period_does_not_end_before_it_starts"
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("invoice_due_at", "id"),
+                name="periods_to_invoice",
+                condition=Q(invoice_due_at__isnull=False),
+            ),
+            models.Index(
+                fields=("environment", "invoice_due_at"),
+                name="periods_to_invoice_next",
+                condition=Q(invoice_due_at__isnull=False),
             ),
         )
 

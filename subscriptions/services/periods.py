@@ -52,6 +52,7 @@ def past_periods_open(subscription: Subscription, *, now: datetime) -> None:
             starts_at=start,
             ends_at=end,
             closed_at=end,
+            invoice_due_at=end if subscription.invoices_automatically else None,
             created_at=now,
         )
         for start, end in pairwise(begins)
@@ -102,9 +103,10 @@ def period_close(subscription: Subscription, *, at: datetime, balance_mc: int) -
     if period.closed_at is None:
         period.ends_at = at
         period.closed_at = at
+        period.invoice_due_at = at if subscription.invoices_automatically else None
         if subscription.holds_credits:
             period.usage_summary = usage_summary(period, balance_mc=balance_mc)
-        period.save(update_fields=["ends_at", "closed_at", "usage_summary"])
+        period.save(update_fields=["ends_at", "closed_at", "invoice_due_at", "usage_summary"])
     summary: dict[str, Any] | None = period.usage_summary
     return summary
 

@@ -61,7 +61,7 @@ def price_plan_create(
 
     Raises InvalidPricePlan, PricePlanArchived.
     """
-    charges, minimum_minor = _checked(caller.environment_id, terms)
+    charges, minimum_minor = price_terms_check(environment_id=caller.environment_id, terms=terms)
     price_plan = _price_plan_ensured(caller, key, name, metadata, now)
     version = PricePlanVersion.objects.create(
         environment_id=caller.environment_id,
@@ -150,7 +150,8 @@ def price_plan_locked(*, environment_id: UUID, key: str) -> PricePlan:
 # --- What is checked
 
 
-def _checked(environment_id: UUID, terms: PriceTerms) -> tuple[tuple[Charge, ...], int | None]:
+def price_terms_check(*, environment_id: UUID, terms: PriceTerms) -> tuple[tuple[Charge, ...], int | None]:
+    """The charges, and the minimum in minor units, of terms that need not be anybody's. Raises InvalidPricePlan."""
     charges = charges_parse(terms.charges, currency=terms.currency)
     features = features_parse(terms.entitlements)
     named = {f"charges.{at}.metric_key": charge.metric_key for at, charge in enumerate(charges)}

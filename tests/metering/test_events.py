@@ -69,6 +69,8 @@ def test_the_event_of_the_source_works_as_printed(metered: Api) -> None:
         "metering_rule_id": None,
         "ledger_entry_id": None,
         "void": None,
+        "late": False,
+        "invoice_lines": [],
     }
     assert balance(metered, of="cust_acme")["balance"] == 10_000
 

@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from subscriptions.engine.charges import CHARGES_MAX, charges_parse
 from subscriptions.errors import AmountTooLarge, InvalidPricePlan
 
 VECTORS = json.loads((Path(__file__).resolve().parent.parent / "vectors" / "invoices.json").read_text())
-GROWTH = [
+GROWTH: list[dict[str, Any]] = [
     {
         "metric_key": "api_calls",
         "pricing_model": "tiered",
@@ -58,13 +59,14 @@ def test_the_agreed_invoice_of_source_004():
     assert sum(lines) == VECTORS["invoice"]["total_amount"]
 
 
-def test_a_breakdown_tells_tier_by_tier_in_minor_units():
+def test_a_breakdown_tells_tier_by_tier_in_major_units():
     rated = charges_parse(GROWTH, currency="usd")[0].rate(Decimal(1_200_000))
-    assert rated.breakdown == (
-        {"kind": "tier", "tier": 1, "units": 100000, "unit_price": "0", "amount": "0"},
-        {"kind": "tier", "tier": 2, "units": 900000, "unit_price": "0.0001", "amount": "9000"},
-        {"kind": "tier", "tier": 3, "units": 200000, "unit_price": "0.00005", "amount": "1000"},
-    )
+    assert [list(tier.values()) for tier in rated.breakdown] == [
+        ["tier", 1, "0", "100000", "100000", "0", "0"],
+        ["tier", 2, "100000", "1000000", "900000", "0.0001", "90"],
+        ["tier", 3, "1000000", None, "200000", "0.00005", "10"],
+    ]
+    assert list(rated.breakdown[0]) == ["kind", "tier", "from", "up_to", "quantity", "unit_price", "amount"]
 
 
 def test_packages_begun_are_charged_whole():
@@ -182,4 +184,4 @@ def test_tiers_come_to_what_unit_by_unit_adds_up_to(bounds, prices, quantity, cu
     for model, exact in (("tiered", graduated), ("volume", volume)):
         rated = charge_of({"pricing_model": model, "tiers": tiers}, currency=currency).rate(Decimal(quantity))
         assert rated.amount_minor == int(exact * minor + Fraction(1, 2))
-        assert sum(Fraction(line["amount"]) for line in rated.breakdown) == exact * minor
+        assert sum(Fraction(line["amount"]) for line in rated.breakdown) == exact
