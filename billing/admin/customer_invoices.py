@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from billing.admin.invoice_text import (
     badges_of,
@@ -21,23 +23,29 @@ from billing.models import CreditBalance, Invoice, InvoiceEvent
 from customers.admin.customer_panels import CustomerPanel, panel_register
 from customers.admin.display import instant_shown
 from customers.admin.records import list_url, record_url
-from customers.admin.requests import of_admin
 from customers.admin.timeline import Before, Happening, TimelineSource, timeline_register
 from customers.models import Customer
 
 _ROWS: Final = 8
 
 
-def _panel(request: HttpRequest, customer: Customer) -> str:
+def _panel(_request: HttpRequest, customer: Customer) -> str:
+    """Loaded once the page stands: the page asks no more than before."""
+    url = reverse("admin:billing_invoice_of_customer", args=[customer.pk])
+    every = list_url(Invoice, q=customer.public_id)
+    return render_to_string(
+        "admin/purser/panel_later.html", {"url": url, "link": every, "text": "All invoices"}
+    )
+
+
+def invoices_html(customer: Customer, now: datetime) -> str:
+    """The newest, and what credit there is."""
     found = list(Invoice.objects.filter(customer=customer).order_by("-id")[: _ROWS + 1])
-    credit = _credit(customer)
-    if not found and not credit:
-        return ""
     rows = [
         {
             "link": invoice_link(invoice),
             "period": period_text(invoice),
-            "badges": list(badges_of(invoice, of_admin(request).now)),
+            "badges": list(badges_of(invoice, now)),
             "total": money_shown(invoice.total_minor, invoice.currency),
             "due": due_shown(invoice),
             "due_at": instant_shown(invoice.due_at),
@@ -45,9 +53,8 @@ def _panel(request: HttpRequest, customer: Customer) -> str:
         for invoice in found[:_ROWS]
     ]
     more = list_url(Invoice, q=customer.public_id) if len(found) > _ROWS else ""
-    return render_to_string(
-        "admin/purser/panel_invoices.html", {"rows": rows, "more": more, "credit": credit}
-    )
+    shown = {"rows": rows, "more": more, "credit": _credit(customer)}
+    return render_to_string("admin/purser/panel_invoices.html", shown)
 
 
 def _credit(customer: Customer) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
@@ -16,6 +17,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from billing.admin.customer_invoices import invoices_html
 from billing.admin.invoice_actions import (
     InvoiceAct,
     InvoiceAction,
@@ -48,6 +50,7 @@ from customers.admin.display import copyable, instant_shown, json_shown, text_or
 from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, list_url, record_url
 from customers.admin.requests import environment_of, of_admin
 from customers.kernel.ids import typeid_parse, uuid_parse
+from customers.models import Customer
 from customers.selectors.customers import customers_search
 
 _NUMBERED: Final = re.compile(r"\D*?(\d{1,18})", re.ASCII)
@@ -172,6 +175,7 @@ class InvoiceAdmin(RecordAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("settings/", wrap(self.settings_view), name="billing_invoice_settings"),
+            path("of/<uuid:customer_id>/", wrap(self.of_customer_view), name="billing_invoice_of_customer"),
             path("<str:object_id>/pdf/", wrap(self.pdf_view), name="billing_invoice_pdf"),
             path("<str:object_id>/csv/", wrap(self.csv_view), name="billing_invoice_csv"),
             path(
@@ -194,6 +198,15 @@ class InvoiceAdmin(RecordAdmin):
         return self.dialog_answer(
             request, _settings_dialog(request), allowed=request.user.has_perm(CHANGE_SETTINGS)
         )
+
+    def of_customer_view(self, request: HttpRequest, customer_id: UUID) -> HttpResponse:
+        """The part of a customer's page."""
+        if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
+            raise PermissionDenied
+        customer = Customer.objects.filter(pk=customer_id).first()
+        if customer is None:
+            raise Http404
+        return HttpResponse(invoices_html(customer, of_admin(request).now))
 
     def pdf_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         invoice = self._seen(request, object_id)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from django.db.models import Count, F, Q, QuerySet, Sum
-from django.db.models.functions import Upper
+from billing.models import InvoiceStatus
+from customers.kernel.database import call_all
 
-from billing.models import Invoice, InvoiceStatus
-
-_OPEN: Final = (
-    InvoiceStatus.DRAFT,
-    InvoiceStatus.ISSUED,
-    InvoiceStatus.PROCESSING,
-    InvoiceStatus.UNCOLLECTIBLE,
-)
 WAITING: Final = (InvoiceStatus.ISSUED, InvoiceStatus.PROCESSING)
+_TOTALS: Final = """
+SELECT status, upper(currency), count(*), coalesce(sum(due), 0)::bigint,
+  count(*) FILTER (WHERE is_late), coalesce(sum(due) FILTER (WHERE is_late), 0)::bigint
+FROM (SELECT status, currency, total_minor - paid_minor - credited_minor AS due,
+    due_at < $2 AND status IN ('issued', 'processing') AS is_late
+  FROM billing_invoice
+  WHERE environment_id = $1 AND status IN ('draft', 'issued', 'processing', 'uncollectible')) open_ones
+GROUP BY 1, 2
+UNION ALL
+SELECT status, upper(currency), count(*), coalesce(sum(paid_minor), 0)::bigint, 0, 0
+FROM billing_invoice WHERE environment_id = $1 AND status = 'paid' AND paid_at >= $3 GROUP BY 1, 2
+"""
 #: How far back what is paid is added up: all of it would be every invoice there ever was.
 PAID_DAYS: Final = 30
 
@@ -47,38 +52,31 @@ class InvoiceTotals:
 
 
 def invoice_totals(*, environment_id: UUID, now: datetime) -> InvoiceTotals:
-    """In two queries, both of them led by an index."""
-    invoices = Invoice.objects.filter(environment_id=environment_id)
-    due = Sum(F("total_minor") - F("paid_minor") - F("credited_minor"), default=0)
-    is_late = Q(due_at__lt=now, status__in=WAITING)
-    rows = list(
-        _by_currency(invoices.filter(status__in=_OPEN), "status").annotate(
-            count=Count("id"), minor=due, late=Count("id", filter=is_late), late_minor=_late_sum(is_late)
-        )
-    )
-    recent = invoices.filter(status=InvoiceStatus.PAID, paid_at__gte=now - timedelta(days=PAID_DAYS))
-    paid = _by_currency(recent).annotate(count=Count("id"), minor=Sum("paid_minor"))
-    late = [{**row, "count": row["late"], "minor": row["late_minor"]} for row in rows if row["late"]]
+    """In one query, of two halves that an index leads each."""
+    rows = [_Row(*row) for row in call_all(_TOTALS, [environment_id, now, now - timedelta(days=PAID_DAYS)])]
+    late = [replace(row, count=row.late, minor=row.late_minor) for row in rows if row.late]
     return InvoiceTotals(
-        drafts=_sum([row for row in rows if row["status"] == InvoiceStatus.DRAFT]),
-        unpaid=_sum([row for row in rows if row["status"] in WAITING]),
+        drafts=_sum(row for row in rows if row.status == InvoiceStatus.DRAFT),
+        unpaid=_sum(row for row in rows if row.status in WAITING),
         overdue=_sum(late),
-        uncollectible=_sum([row for row in rows if row["status"] == InvoiceStatus.UNCOLLECTIBLE]),
-        paid=_sum(list(paid)),
+        uncollectible=_sum(row for row in rows if row.status == InvoiceStatus.UNCOLLECTIBLE),
+        paid=_sum(row for row in rows if row.status == InvoiceStatus.PAID),
     )
 
 
-def _by_currency(invoices: QuerySet[Invoice], *names: str) -> QuerySet[Any, dict[str, Any]]:
-    rows: QuerySet[Any, dict[str, Any]] = invoices.order_by().annotate(code=Upper("currency"))
-    return rows.values("code", *names)
+@dataclass(frozen=True, slots=True)
+class _Row:
+    status: str
+    currency: str
+    count: int
+    minor: int
+    late: int
+    late_minor: int
 
 
-def _late_sum(is_late: Q) -> Sum:
-    return Sum(F("total_minor") - F("paid_minor") - F("credited_minor"), filter=is_late, default=0)
-
-
-def _sum(rows: list[dict[str, Any]]) -> InvoiceSum:
-    minor: dict[str, int] = {}
+def _sum(rows: Iterable[_Row]) -> InvoiceSum:
+    count, minor = 0, Counter[str]()
     for row in rows:
-        minor[row["code"]] = minor.get(row["code"], 0) + int(row["minor"])
-    return InvoiceSum(count=sum(row["count"] for row in rows), minor=minor)
+        count += row.count
+        minor[row.currency] += row.minor
+    return InvoiceSum(count=count, minor=minor)

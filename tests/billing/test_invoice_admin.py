@@ -97,6 +97,7 @@ class TestList:
         assert invoice.public_id not in theirs.open(LIST)
         theirs.open(page(invoice), status=404)
         theirs.open(f"{LIST}{invoice.public_id}/pdf/", status=404)
+        theirs.open(f"{LIST}of/{invoice.customer_id}/", status=404)
 
 
 class TestPage:
@@ -134,7 +135,9 @@ class TestPage:
         self, desk: Desk, world: World, customer: Customer, invoice: Invoice
     ) -> None:
         make_invoice(world, customer, -700, currency="eur")
-        shown = desk.open(f"/admin/customers/customer/{customer.id}/change/")
+        part = f"{LIST}of/{customer.id}/"
+        assert f'data-load="{part}"' in desk.open(f"/admin/customers/customer/{customer.id}/change/")
+        shown = desk.open(part)
         assert "INV-000001" in shown
         assert "There is credit for the next invoices: 7.00 EUR." in shown
 
