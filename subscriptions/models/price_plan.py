@@ -108,7 +108,8 @@ class PriceTerm(models.Model):
     version = models.ForeignKey(PricePlanVersion, on_delete=models.PROTECT, related_name="terms")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True)
-    # Whether its fees are for the part of a period that it held; else for all of the period that it began in.
+    # Whether fees of the period that it began in are shared by the second with the term before; else that one keeps
+    # them whole, and its own fees begin with the next period.
     prorates = models.BooleanField(default=True)
     created_at = models.DateTimeField()
 
