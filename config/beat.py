@@ -20,6 +20,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "invoices to charge": _every(15, "billing.tasks.invoices_charge"),
     "payments not known to have succeeded or failed": _every(15, "billing.tasks.payments_ask"),
     "periods to invoice": _every(30, "subscriptions.tasks.invoices_make"),
+    "invoices, payments and the provider side by side": _every(86_400, "billing.tasks.reconcile"),
     "ledger entries not sealed yet": _every(60, "billing.tasks.ledger_seal"),
     "the ledger's health": _every(86_400, "billing.tasks.ledgers_verify"),
     "sums of usage by the hour": _every(5, "metering.usage_roll"),

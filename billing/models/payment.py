@@ -170,3 +170,7 @@ class Reconciliation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.begin:%Y-%m-%d} to {self.end:%Y-%m-%d}"
+
+    @property
+    def public_id(self) -> str:
+        return typeid("rcn", self.id)

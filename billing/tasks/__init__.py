@@ -6,6 +6,7 @@ from celery import shared_task
 
 from billing.services.automatic_charges import charges_sweep
 from billing.services.payment_sweeps import payments_sweep
+from billing.services.reconciliations import reconcile_all
 from billing.services.sealing import ledgers_seal
 from billing.services.sweeps import accounts_settle as sweep
 from billing.services.verification import environments_all, verification_run
@@ -27,6 +28,12 @@ def invoices_charge() -> int:
 def payments_ask() -> int:
     """Ask providers again about payments and refunds whose outcome is not known."""
     return payments_sweep()
+
+
+@shared_task(name="billing.tasks.reconcile")
+def reconcile() -> int:
+    """Reconcile the last day of every environment. Returns how many differences there are."""
+    return reconcile_all(now=system_now())
 
 
 @shared_task(name="billing.tasks.ledger_seal")
