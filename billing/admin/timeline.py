@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from billing.admin.entries import cause_text, kind_badge
 from billing.admin.explain import causes_described
 from billing.admin.holds import state_badge
-from billing.models import Hold, LedgerEntry
+from billing.admin.invoice_text import money_shown
+from billing.models import Hold, Invoice, InvoiceEvent, LedgerEntry
 from customers.admin.display import credits_shown
 from customers.admin.records import record_url
 from customers.admin.timeline import Before, Happening, TimelineSource, timeline_register
@@ -45,6 +46,21 @@ def _holds(customer: Customer, before: Before, limit: int) -> Iterator[Happening
         )
 
 
+def _invoices(customer: Customer, before: Before, limit: int) -> Iterator[Happening]:
+    mine = InvoiceEvent.objects.filter(invoice__customer_id=customer.id).select_related("invoice")
+    for event in before.of(mine, instant="occurred_at").order_by("-occurred_at", "-id")[:limit]:
+        invoice = event.invoice
+        yield Happening(
+            at=event.occurred_at,
+            id=event.id,
+            title=f"{event.type} {invoice}",
+            url=record_url(Invoice, invoice.public_id),
+            note=event.reason,
+            amount=money_shown(invoice.total_minor, invoice.currency),
+            actor=event.actor,
+        )
+
+
 timeline_register(
     TimelineSource(
         kind="credits",
@@ -58,5 +74,15 @@ timeline_register(
 timeline_register(
     TimelineSource(
         kind="holds", label="Holds", order=30, permission="billing.view_hold", load=_holds, icon="lock_clock"
+    )
+)
+timeline_register(
+    TimelineSource(
+        kind="invoices",
+        label="Invoices",
+        order=50,
+        permission="billing.view_invoice",
+        load=_invoices,
+        icon="request_quote",
     )
 )

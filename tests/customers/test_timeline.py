@@ -11,6 +11,7 @@ import pytest
 from customers.admin.timeline import ROWS
 from customers.kernel.database import environment_scope
 from customers.models import Customer
+from tests.billing.invoicing import make_invoice
 from tests.clock import clock_set
 from tests.conftest import Api, Character
 from tests.desk import Desk, somebody
@@ -154,3 +155,15 @@ def test_the_customers_page_has_it_and_asks_no_more_for_it(desk: Desk, api: Api,
 
     assert f'data-load="{where}"' in page
     assert desk.queries(where) <= 15
+
+
+def test_what_happens_to_invoices_is_in_it(desk: Desk, acme: Character, api: Api) -> None:
+    # given
+    give(api, 50_000)
+    with environment_scope(acme.test.id):
+        invoice = make_invoice(acme.test, Customer.objects.get(external_id="user_1"), 4900)
+    # when
+    shown = lines(desk, f"{timeline(acme)}?kind=invoices")
+    # then
+    assert [line.split()[1] for line in shown] == ["invoice.issued", "invoice.created"]
+    assert str(invoice) in shown[0]
