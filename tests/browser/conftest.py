@@ -136,7 +136,8 @@ class Person:
         self.page.wait_for_selector(".p-customer")
 
     def open_dialog(self, name: str) -> Any:
-        self.page.get_by_role("link", name=name, exact=True).click()
+        link = self.page.get_by_role("link", name=name, exact=True)
+        link.and_(self.page.locator("[data-dialog]")).click()
         dialog = self.page.locator("dialog[open]")
         dialog.wait_for()
         return dialog

@@ -6,6 +6,7 @@ import pytest
 
 from customers.kernel.database import environment_scope
 from customers.models import Customer
+from tests.browser.accessibility import serious_issues
 from tests.making import give, make_metric, make_plan, make_variant, use
 from tests.subscriptions.catalogue import make_grant, put_somebody_on
 
@@ -63,12 +64,14 @@ def test_pages(person, lived_in, width, theme):
         somebody.go(path)
         somebody.keep(f"{name}-{width}-{theme}")
         assert somebody.page.evaluate(_NAMELESS) == [], name
+        assert serious_issues(somebody.page) == [], name
         row = somebody.page.locator("#result_list a").first
         if row.count() and name not in {"people", "tenants"}:
             row.click()
             somebody.page.wait_for_selector(".p-record")
             somebody.keep(f"{name}-one-{width}-{theme}")
             assert somebody.page.evaluate(_NAMELESS) == [], name
+            assert serious_issues(somebody.page) == [], name
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -83,6 +86,7 @@ def test_dialogs(person, lived_in, width, theme):
         dialog = somebody.open_dialog(name)
         somebody.page.wait_for_timeout(500)
         somebody.keep(f"dialog-{name.lower()}-{width}-{theme}", full_page=False)
+        assert serious_issues(somebody.page) == [], name
         box = dialog.bounding_box()
         assert box["x"] >= 0
         assert box["y"] >= 0
@@ -111,6 +115,7 @@ def test_the_catalogue(person, acme, api, width, theme):
         somebody.page.wait_for_selector(".p-record")
         somebody.keep(f"{kind}-one-{width}-{theme}")
         assert somebody.page.evaluate(_NAMELESS) == [], kind
+        assert serious_issues(somebody.page) == [], kind
         page = somebody.page.url
         for name in dialogs:
             somebody.page.goto(page)
@@ -120,6 +125,7 @@ def test_the_catalogue(person, acme, api, width, theme):
             somebody.page.wait_for_timeout(500)
             somebody.keep(f"{kind}-{name.lower().replace(' ', '-')}-{width}-{theme}", full_page=False)
             assert somebody.page.evaluate(_NAMELESS) == [], name
+            assert serious_issues(somebody.page) == [], name
             box = dialog.bounding_box()
             assert box["x"] + box["width"] <= width
             assert box["y"] + box["height"] <= 900

@@ -148,7 +148,8 @@ def test_the_keyboard_is_enough(person, acme, api):
     keyboard.press("Enter")
     somebody.page.wait_for_selector(".p-customer")
 
-    somebody.page.get_by_role("link", name="Grant", exact=True).focus()
+    grant = somebody.page.get_by_role("link", name="Grant", exact=True)
+    grant.and_(somebody.page.locator("[data-dialog]")).focus()
     keyboard.press("Enter")
     somebody.page.locator("dialog[open]").wait_for()
     keyboard.type("7")
