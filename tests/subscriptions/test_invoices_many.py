@@ -10,10 +10,12 @@ from billing.models import Invoice
 from customers.kernel.clock import system_now
 from customers.kernel.database import environment_scope
 from customers.kernel.ids import typeid_parse
+from customers.models import Job
 from customers.services.jobs import job_run
 from subscriptions.models import SubscriptionPeriod
 from subscriptions.services import billing_bulk
 from subscriptions.services.billing_automatic import invoices_make
+from subscriptions.services.billing_run import customer_bill
 from tests.clock import clock_set
 from tests.conftest import Api
 from tests.subscriptions.priced import MAY_2, PER_CALL, Seller, amounts, charging, growing
@@ -40,7 +42,9 @@ def bulk(seller: Seller, **asked):
 
 
 def work(seller: Seller, job: str):
-    job_run(environment_id=seller.world.id, job_id=typeid_parse("job", job), clock=system_now)
+    job_id = typeid_parse("job", job)
+    assert job_id is not None
+    job_run(environment_id=seller.world.id, job_id=job_id, clock=system_now)
     return seller.api.get(f"/v1/jobs/{job}")
 
 
@@ -71,7 +75,7 @@ def test_everybody_with_a_price_plan_is_billed_with_a_row_each(crowd):
 
 
 def test_a_worker_that_dies_leaves_nobody_billed_without_a_row_and_nobody_is_billed_twice(crowd, monkeypatch):
-    job, bill, calls = bulk(crowd), billing_bulk.customer_bill, []
+    job, bill, calls = bulk(crowd), customer_bill, []
 
     def dying(**asked):
         calls.append(asked)
@@ -86,7 +90,7 @@ def test_a_worker_that_dies_leaves_nobody_billed_without_a_row_and_nobody_is_bil
     assert totals(crowd) == [4900]
     assert len(rows(crowd, job)) == 1
     with environment_scope(crowd.world.id):
-        billing_bulk.Job.objects.update(heartbeat_at=datetime(2020, 1, 1, tzinfo=UTC))
+        Job.objects.update(heartbeat_at=datetime(2020, 1, 1, tzinfo=UTC))
 
     done = work(crowd, job)
 
