@@ -11,6 +11,7 @@ from billing.engine.currencies import currency_exponent, currency_is_known
 from billing.models import BlockSource
 from customers.admin.fields import CreditsField, MetadataInput
 from customers.kernel.amounts import AMOUNT_MAX
+from subscriptions.admin.price_plan_choice import PricePlanChoice, price_plan_value
 from subscriptions.models import (
     BillingCycle,
     BillingMode,
@@ -18,6 +19,7 @@ from subscriptions.models import (
     GrantInterval,
     GrantType,
     PlanVariant,
+    PricePlanVersion,
 )
 from subscriptions.services.plans import features_refusal
 
@@ -77,14 +79,26 @@ class VariantForm(forms.Form):
         initial=True, required=False, label="Credits can be spent while overdue"
     )
     trial_days = forms.IntegerField(initial=0, min_value=0, max_value=366, label="Trial, days")
+    price_plan = PricePlanChoice(
+        required=False,
+        help_text="What usage costs in money beside the credits it grants. Of the same billing cycle.",
+    )
     fallback_variant_id = forms.ChoiceField(
         required=False,
         label="Falls back to",
         help_text="What a customer is subscribed to when this one expires or is canceled.",
     )
 
-    def __init__(self, *args: Any, fallbacks: list[tuple[str, str]], **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        fallbacks: list[tuple[str, str]],
+        present: PricePlanVersion | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
+        if present is not None:
+            self.fields["price_plan"].offer(present)  # type: ignore[attr-defined]
         self.fields["fallback_variant_id"].choices = [("", "Nothing"), *fallbacks]  # type: ignore[attr-defined]
         for name in ("renewal_due_days", "grace_period_days", "allow_usage_while_overdue"):
             self.fields[name].shown_for = BillingMode.PREPAID.value  # type: ignore[attr-defined]
@@ -99,6 +113,9 @@ class VariantForm(forms.Form):
         data = super().clean() or {}
         if not self.errors:
             data["fallback_variant_id"] = data["fallback_variant_id"] or None
+            named = data.pop("price_plan")
+            data["price_plan_id"] = named.key if named else None
+            data["price_plan_version"] = named.version if named else None
             data["price_minor"] = self._price_minor(data.pop("price"), data["currency"])
         return data
 
@@ -169,8 +186,9 @@ class CreditGrantForm(forms.Form):
 
 def variant_initial(variant: PlanVariant) -> dict[str, Any]:
     """The variant as its form shows it."""
-    fields = set(VariantForm.base_fields) - {"price"}
+    fields = set(VariantForm.base_fields) - {"price", "price_plan"}
     shown = {name: getattr(variant, name) for name in fields}
+    shown["price_plan"] = price_plan_value(variant.price_plan_version)
     if variant.price_minor is not None and variant.currency is not None:
         exponent = currency_exponent(variant.currency)
         shown["price"] = f"{Decimal(variant.price_minor).scaleb(-exponent):.{exponent}f}"

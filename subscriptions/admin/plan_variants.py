@@ -35,6 +35,7 @@ from metering.models import MeteringRule
 from metering.selectors.rules import rules_list
 from subscriptions.admin.plan_forms import CreditGrantForm, VariantForm, grant_initial, variant_initial
 from subscriptions.admin.plans import SoldFilter, fallbacks
+from subscriptions.admin.price_plan_text import price_plan_link
 from subscriptions.admin.terms_text import (
     billing_text,
     expiry_text,
@@ -75,7 +76,11 @@ class PlanVariantAdmin(RecordAdmin):
         return variants_with_subscribers(super().get_queryset(request).filter(plan__price_plan=None))
 
     def page_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().page_queryset(request).select_related("plan", "fallback_variant__plan")
+        return (
+            super()
+            .page_queryset(request)
+            .select_related("plan", "fallback_variant__plan", "price_plan_version__price_plan")
+        )
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         return (
@@ -175,7 +180,11 @@ class PlanVariantAdmin(RecordAdmin):
 
     def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         variant = self.found_or_404(request, object_id)
-        form = partial(VariantForm, fallbacks=fallbacks(request, except_for=variant))
+        form = partial(
+            VariantForm,
+            fallbacks=fallbacks(request, except_for=variant),
+            present=variant.price_plan_version,
+        )
         deed, initial = partial(_edit, request, variant), variant_initial(variant)
         return self._answer(request, variant, "Edit variant", "Save", form, deed, initial=initial)
 
@@ -260,6 +269,7 @@ def _terms(variant: PlanVariant) -> dict[str, object]:
         "Description": text_or_nothing(variant.description),
         "Billing": billing_text(variant),
         "Price": price_shown(variant),
+        "Price plan": price_plan_link(variant.price_plan_version) if variant.price_plan_version else NOTHING,
         **(prepaid if variant.is_prepaid else {}),
         "Trial": f"{variant.trial_days} days" if variant.trial_days else NOTHING,
         "Falls back to": f"{fallback.plan.name} · {fallback}" if fallback else NOTHING,

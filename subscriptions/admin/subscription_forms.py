@@ -9,12 +9,11 @@ from django import forms
 
 from customers.admin.fields import InstantInput, ReasonField
 from customers.kernel.database import current_environment_id
+from subscriptions.admin.price_plan_choice import PricePlanChoice
 from subscriptions.admin.subscription_text import variant_text
 from subscriptions.admin.terms_text import billing_text, price_shown
-from subscriptions.models import PlanVariant, PricePlanVersion
+from subscriptions.models import PlanVariant
 from subscriptions.selectors.catalogue import variants_sold
-from subscriptions.selectors.price_plans import price_plans_sold
-from subscriptions.services.sales import PricePlanNamed
 
 _AT_END, _NOW = "period_end", "now"
 _IMMEDIATE: Final = "immediate"
@@ -37,32 +36,6 @@ def _variants_offered() -> list[tuple[str, str]]:
 def _variant_label(variant: PlanVariant) -> str:
     price = f", {price_shown(variant)}" if variant.price_minor is not None else ""
     return f"{variant_text(variant)} ({billing_text(variant).lower()}{price})"
-
-
-class PricePlanChoice(forms.TypedChoiceField):
-    """The price plans that are sold in the environment in view, in their newest versions."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(coerce=_price_plan_named, choices=_price_plans_offered, **options)
-
-
-def _price_plans_offered() -> list[tuple[str, str]]:
-    environment_id = current_environment_id()
-    sold = price_plans_sold(environment_id=environment_id) if environment_id else ()
-    return [
-        ("", "Choose one"),
-        *((f"{each.version}:{each.price_plan.key}", _plan_label(each)) for each in sold),
-    ]
-
-
-def _plan_label(version: PricePlanVersion) -> str:
-    period = version.get_billing_period_display().lower()
-    return f"{version.price_plan.name} v{version.version} ({period}, {version.currency.upper()})"
-
-
-def _price_plan_named(value: str) -> PricePlanNamed:
-    version, _, key = value.partition(":")
-    return PricePlanNamed(key=key, version=int(version))
 
 
 class RenewForm(forms.Form):

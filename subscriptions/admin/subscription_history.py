@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -14,6 +14,7 @@ from billing.models import CreditBlock
 from customers.admin.display import code, credits_shown, credits_text, instant_shown
 from customers.admin.records import record_url
 from customers.kernel.ids import typeid, uuid_parse
+from subscriptions.admin.price_plan_text import price_plan_link
 from subscriptions.admin.subscription_text import (
     change_badge,
     change_notes,
@@ -23,7 +24,14 @@ from subscriptions.admin.subscription_text import (
     variants_named,
 )
 from subscriptions.engine.due import dues_ahead
-from subscriptions.models import GrantRun, GrantSchedule, Subscription, SubscriptionChange, SubscriptionPeriod
+from subscriptions.models import (
+    GrantRun,
+    GrantSchedule,
+    PriceTerm,
+    Subscription,
+    SubscriptionChange,
+    SubscriptionPeriod,
+)
 from subscriptions.services.standing import clockwork_of
 
 _ROWS: Final = 12
@@ -70,6 +78,20 @@ def timeline_html(subscription: Subscription, before: str) -> str:
         for change in shown
     ]
     return _table("timeline", subscription, lines, window)
+
+
+def terms_html(terms: Sequence[PriceTerm]) -> str:
+    """The newest first, as many as there is room for."""
+    rows = [
+        {
+            "price_plan": price_plan_link(term.version),
+            "starts": instant_shown(term.starts_at),
+            "ends": instant_shown(term.ends_at),
+            "fees": "shared by the second" if term.prorates else "from the next period on",
+        }
+        for term in list(reversed(terms))[:_ROWS]
+    ]
+    return render_to_string("admin/purser/price_terms.html", {"rows": rows})
 
 
 def periods_html(subscription: Subscription, before: str) -> str:

@@ -26,6 +26,7 @@ from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, re
 from customers.admin.requests import environment_of, of_admin
 from customers.kernel.ids import typeid_parse, uuid_parse
 from customers.selectors.customers import customers_search
+from subscriptions.admin.price_plan_text import price_plan_link
 from subscriptions.admin.subscription_actions import (
     ACTIONS,
     Act,
@@ -35,7 +36,13 @@ from subscriptions.admin.subscription_actions import (
     credits_at,
 )
 from subscriptions.admin.subscription_filters import DueFilter, ParkedFilter, PlanFilter, StateFilter
-from subscriptions.admin.subscription_history import due_html, grants_html, periods_html, timeline_html
+from subscriptions.admin.subscription_history import (
+    due_html,
+    grants_html,
+    periods_html,
+    terms_html,
+    timeline_html,
+)
 from subscriptions.admin.subscription_text import (
     badges_of,
     subscription_link,
@@ -44,6 +51,7 @@ from subscriptions.admin.subscription_text import (
 )
 from subscriptions.admin.terms_text import billing_text, price_shown
 from subscriptions.models import Subscription
+from subscriptions.services.price_terms import terms_of
 
 #: Support acts on what customers have.
 CHANGE = "subscriptions.change_subscription"
@@ -139,7 +147,8 @@ class SubscriptionAdmin(RecordAdmin):
                 Section("What is due", html=due_html(subscription, of_admin(request).now)),
                 Section("Timeline", html=timeline_html(subscription, before["timeline"])),
                 Section("Periods", html=periods_html(subscription, before["periods"])),
-                Section("Credits granted", html=grants_html(subscription, before["grants"])),
+                *_terms_section(subscription),
+                *_grants_section(subscription, before["grants"]),
                 *(
                     [Section("Metadata", html=json_shown(subscription.metadata))]
                     * bool(subscription.metadata)
@@ -227,12 +236,25 @@ def _parked(subscription: Subscription) -> list[Section]:
     return [Section("Due work failed", html=html)]
 
 
+def _terms_section(subscription: Subscription) -> list[Section]:
+    terms = terms_of(subscription)
+    hint = "By which version usage and fees are priced, from when until when."
+    return [Section("Price terms", html=terms_html(terms), hint=hint)] if terms else []
+
+
+def _grants_section(subscription: Subscription, before: str) -> list[Section]:
+    if not subscription.holds_credits:
+        return []
+    return [Section("Credits granted", html=grants_html(subscription, before))]
+
+
 def _facts(subscription: Subscription, balance_mc: int) -> list[Fact]:
     variant = subscription.variant
     return [
         Fact("Customer", customer_link(subscription.customer)),
         Fact("Balance (credits)", credits_shown(balance_mc)),
-        Fact("Plan variant", variant_link(variant)),
+        *([Fact("Plan variant", variant_link(variant))] * subscription.holds_credits),
+        *_price_plan_facts(subscription),
         Fact("Billing", billing_text(variant)),
         Fact("Price", price_shown(variant), "of one period"),
         *_time_facts(subscription),
@@ -240,6 +262,15 @@ def _facts(subscription: Subscription, balance_mc: int) -> list[Fact]:
         Fact("External id", copyable(subscription.external_subscription_id)),
         Fact("Id", copyable(subscription.public_id)),
     ]
+
+
+def _price_plan_facts(subscription: Subscription) -> list[Fact]:
+    """Of one that costs money, by itself or beside credits."""
+    version = subscription.variant.price_plan_version
+    if version is None:
+        return []
+    hint = "each period by itself" if subscription.invoices_automatically else "when somebody asks for it"
+    return [Fact("Price plan", price_plan_link(version)), Fact("Invoiced", hint)]
 
 
 def _time_facts(subscription: Subscription) -> list[Fact]:

@@ -190,7 +190,41 @@ def test_a_customer_is_subscribed_and_moved_by_hand(desk, api, acme):
     change = {"price_plan": "1:plan_pro", "effective": "immediate", "prorate": "on", "reason": "upgrade"}
     assert desk.send(f"{sub}actions/change-price-plan/", change).status_code == 302
     assert api.get(f"/v1/subscriptions/{made['id']}")["plan_id"] == "plan_pro"
-    assert "from plan_fee v1, at once" in desk.open(f"{sub}change/")
+    moved = desk.open(f"{sub}change/")
+    assert "from plan_fee v1, at once" in moved
+    assert "Price terms" in moved
+    assert "Credits granted" not in moved
+
+
+def test_a_plan_variant_gets_its_price_plan_by_hand(desk, api, acme):
+    # given
+    make_price_plan(api)
+    plan = api.post("/v1/plans", {"name": "Both"})["id"]
+    variant = {
+        "name": "Monthly",
+        "billing_cycle": "monthly",
+        "billing_mode": "postpaid",
+        "price": "",
+        "currency": "",
+        "renewal_due_days": "3",
+        "grace_period_days": "3",
+        "trial_days": "0",
+        "price_plan": "1:plan_fee",
+        "fallback_variant_id": "",
+    }
+    # when
+    assert desk.send(f"/admin/subscriptions/plan/{plan}/sell/", variant).status_code == 302
+    # then
+    (sold,) = api.get(f"/v1/plans/{plan}")["variants"]
+    assert (sold["price_plan_id"], sold["price_plan_version"]) == ("plan_fee", 1)
+    # and its form keeps a version that is not the newest any more
+    make_price_plan(api, "plan_fee", fee("59"))
+    edit = f"/admin/subscriptions/planvariant/{sold['id']}/edit/"
+    assert '<option value="1:plan_fee" selected>' in desk.open(edit)
+    assert desk.send(edit, {**variant, "name": "Each month"}).status_code == 302
+    (kept,) = api.get(f"/v1/plans/{plan}")["variants"]
+    assert (kept["name"], kept["price_plan_version"]) == ("Each month", 1)
+    assert "Plan_Fee v1" in desk.open(f"/admin/subscriptions/planvariant/{sold['id']}/change/")
 
 
 def test_plans_and_variants_lists_do_not_show_how_it_is_sold(desk, api, acme):
