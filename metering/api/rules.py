@@ -86,7 +86,9 @@ class RuleMade(RuleShow):
     """With what one should know beside."""
 
     warnings = serializers.ListField(
-        child=serializers.DictField(), help_text="`priced-twice`: price plans charge the metric as well."
+        child=serializers.DictField(),
+        required=False,
+        help_text="`priced-twice`: price plans charge the metric as well.",
     )
 
 
@@ -209,7 +211,7 @@ class Rules(Endpoint):
             environment_id=request.caller.environment_id, metric_key=wish["billable_metric_key"]
         )
         shown = RuleShow(rule_get(rule_id=rule.id, now=request.now)).data
-        return Response({**shown, "warnings": warnings}, status=201)
+        return Response({**shown, **({"warnings": warnings} if warnings else {})}, status=201)
 
 
 class RuleDetail(Endpoint):

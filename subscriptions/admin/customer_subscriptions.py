@@ -31,7 +31,6 @@ from subscriptions.admin.subscription_forms import SubscribeForm, SubscribeToPri
 from subscriptions.admin.subscription_text import badges_of, subscription_link, variant_text
 from subscriptions.admin.terms_text import billing_text
 from subscriptions.models import LIVE_STATES, Subscription
-from subscriptions.selectors.price_plans import price_plans_sold
 from subscriptions.selectors.priced_twice import customer_priced_twice
 from subscriptions.services.locking import Outcome as Made
 from subscriptions.services.sales import Offer
@@ -156,6 +155,5 @@ action_register(
         form=SubscribeToPricePlanForm,
         perform=_subscribe_to_price_plan,
         intro="Its usage is billed in money, beside the credits they have. A customer may have several of these.",
-        offered=lambda customer: price_plans_sold(environment_id=customer.environment_id).exists(),
     )
 )

@@ -32,6 +32,7 @@ LISTS = (
     "/admin/billing/verificationrun/",
     "/admin/metering/billablemetric/",
     "/admin/metering/meteringrule/",
+    "/admin/subscriptions/priceplan/",
     "/admin/metering/usageevent/",
     "/admin/metering/usageevent/?q=user_1",
     "/admin/search/?s=user",
