@@ -30,6 +30,9 @@ _VIEW: Final = (
     "billing.view_verificationrun",
     "billing.view_invoice",
     "billing.view_creditnote",
+    "billing.view_payment",
+    "billing.view_reconciliation",
+    "billing.view_provideraccount",
     "metering.view_billablemetric",
     "metering.view_meteringrule",
     "metering.view_usageevent",
@@ -64,6 +67,8 @@ _OPERATE: Final = (
     "subscriptions.change_plan",
 )
 _OWN: Final = (
+    # Whoever can set it decides where the money goes.
+    "billing.change_provideraccount",
     "customers.add_tenant",
     "customers.view_user",
     "customers.add_user",

@@ -124,7 +124,11 @@ UNFOLD: dict[str, Any] = {
                 "title": "Billing",
                 "items": [
                     _item("Invoices", "request_quote", "billing_invoice", "billing.view_invoice"),
+                    _item("Payments", "credit_card", "billing_payment", "billing.view_payment"),
                     _item("Credit notes", "undo", "billing_creditnote", "billing.view_creditnote"),
+                    _item(
+                        "Reconciliations", "balance", "billing_reconciliation", "billing.view_reconciliation"
+                    ),
                 ],
             },
             {
@@ -175,6 +179,12 @@ UNFOLD: dict[str, Any] = {
                         "link": reverse_lazy("admin:billing_invoice_settings"),
                         "permission": may("billing.change_invoicesettings"),
                     },
+                    _item(
+                        "Payment providers",
+                        "account_balance",
+                        "billing_provideraccount",
+                        "billing.view_provideraccount",
+                    ),
                     _item("Tenants", "apartment", "customers_tenant", "customers.view_tenant"),
                     {
                         **_item("Environments", "lan", "customers_environment", "customers.view_environment"),

@@ -10,6 +10,10 @@ from billing.admin import (
     holds,
     invoices,
     panels,
+    payment_actions,
+    payment_providers,
+    payments,
+    reconciliations,
     timeline,
     verification,
 )
@@ -24,6 +28,10 @@ __all__ = [
     "holds",
     "invoices",
     "panels",
+    "payment_actions",
+    "payment_providers",
+    "payments",
+    "reconciliations",
     "timeline",
     "verification",
 ]
