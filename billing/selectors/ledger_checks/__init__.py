@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from billing.selectors.ledger_checks import accounts, blocks, entries, holds, seals, strays
+from billing.selectors.ledger_checks import accounts, blocks, entries, holds, invoices, seals, strays
 from billing.selectors.ledger_checks.check import Check, Fault, fault_of
 
 OF_ACCOUNTS: Final = (*entries.CHECKS, *blocks.CHECKS, *holds.CHECKS, *accounts.CHECKS, *seals.CHECKS)
 #: Asked once for an environment.
-OF_ENVIRONMENTS: Final = (*strays.CHECKS, *seals.CHAIN)
+OF_ENVIRONMENTS: Final = (*strays.CHECKS, *seals.CHAIN, *invoices.CHECKS)
 
 #: What higher apps know must be true of their records and the ledger.
 _registered: Final[list[Check]] = []

@@ -10,15 +10,16 @@ from uuid import UUID
 from customers.kernel.ids import typeid
 
 #: Columns of these names are ids of such objects, and are shown as TypeIDs.
-_PREFIXES: Final = ("led", "blk", "res", "evt")
+_PREFIXES: Final = ("led", "blk", "res", "evt", "inv", "cnt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """`sql` is told `%(accounts)s`, the accounts to look at, or is asked once for the whole environment.
 
-    Each row is a fault: `about` says which of its columns is the object at fault (`led`, `blk`, `res`, `evt`, or
-    `account_id`, which every row has; `number` of a seal), and `sentence` is filled from its columns.
+    Each row is a fault: `about` says which of its columns is the object at fault (`led`, `blk`, `res`, `evt`,
+    `inv`, `cnt`, or `account_id`, which every row has; `number` of a seal; `counter` of numbers that are given), and
+    `sentence` is filled from its columns.
     """
 
     code: str
@@ -56,5 +57,7 @@ def _shown(name: str, value: Any) -> Any:
 def _object(about: str, shown: Mapping[str, Any]) -> str:
     if about == "number":
         return f"seal {shown['number']}"
+    if about == "counter":
+        return f"counter of {shown['counter']}"
     named = shown[about] if about in _PREFIXES else None
     return named or f"account {shown['account_id']}"
