@@ -31,9 +31,9 @@ format: ## Put the code in order
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-seed: ## Fill the running instance with demo customers and usage (ARGS to the command)
+seed: ## Fill the running instance with demo customers and usage (SIZE=small|medium|large)
 	@sh deploy/local/setup.sh run
-	$(PY) manage.py demo $(ARGS)
+	$(PY) manage.py demo --size $(or $(SIZE),small) $(ARGS)
 
 lock: ## Renew uv.lock and the hashed requirements after a change of pyproject.toml
 	@sh deploy/local/lock.sh

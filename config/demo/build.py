@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from config.demo.catalogue import METRICS
+from config.demo.crowd import NOBODY, Crowd, crowd_gather
 from config.demo.lives import DAYS, Life
 from config.demo.people import CUSTOMERS, DemoCustomer
 from config.demo.plans import plans_make
@@ -34,12 +35,20 @@ class Size:
     test_rounds: int
     live_rounds: int
     busyness: float
+    #: Beside them in the test environment.
+    crowd: Crowd = NOBODY
 
 
 SIZES: Final = {
     "small": Size(test_rounds=1, live_rounds=1, busyness=1.0),
     "medium": Size(test_rounds=8, live_rounds=8, busyness=2.5),
-    "large": Size(test_rounds=30, live_rounds=30, busyness=10.0),
+    # A million ledger entries and three million events, in some minutes.
+    "large": Size(
+        test_rounds=8,
+        live_rounds=8,
+        busyness=2.5,
+        crowd=Crowd(customers=2_000, events=3_000_000),
+    ),
 }
 
 
@@ -49,6 +58,7 @@ def environment_fill(
     rounds: int,
     busyness: float,
     people: tuple[DemoCustomer, ...],
+    crowd: Crowd,
     progress: Progress,
 ) -> int:
     """Catalogue, customers and a month of their lives up to the environment's present. Returns how many events."""
@@ -60,10 +70,11 @@ def environment_fill(
         variants = plans_make(caller=caller, now=begins_at)
         # A catalogue not committed yet is not announced yet either.
         forget_environment(environment.id)
-        return sum(
+        lived = sum(
             _round(caller, variants, number, busyness, people, ends_at, progress)
             for number in _rounds_to_come(rounds)
         )
+        return lived + crowd_gather(caller=caller, crowd=crowd, ends_at=ends_at, progress=progress)
 
 
 def _catalogue(caller: Caller, since: datetime, later: datetime) -> None:

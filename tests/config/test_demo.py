@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
 
 from billing.models import CreditAccount, LedgerEntry
+from billing.services.verification import ledger_verify
 from config.demo.build import TENANT
+from config.demo.crowd import Crowd, crowd_gather
+from customers.kernel.clock import system_now
 from customers.kernel.database import environment_scope
 from customers.models import Customer, Environment, Tenant
+from metering.models import UsageEvent
+from metering.services.metrics import metric_create
+from metering.services.rules import rule_create
 from subscriptions.models import Subscription, SubscriptionPeriod
-from tests.conftest import Api
+from tests.conftest import Api, Character
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +108,28 @@ def test_the_quickstart_still_works_as_printed(demo):
 
     assert [answer.status for answer in made] == [201] * 4
     assert api.get(f"{by_external_id}/entitlements/api_call")["allowed"] is True
+
+
+def test_a_crowd_is_gathered_once_with_a_ledger_that_adds_up(acme: Character) -> None:
+    # given
+    caller, now = acme.test.caller, system_now()
+    crowd = Crowd(customers=20, events=1500)
+    with environment_scope(acme.test.id):
+        metric_create(caller=caller, key="chat_message", name="Chat", description="", now=now)
+        definition = {"cost_type": "per_unit", "unit_cost": 500}
+        rule_create(
+            caller=caller, metric_key="chat_message", definition=definition, now=now - timedelta(days=40)
+        )
+    # when
+    with environment_scope(acme.test.id):
+        made = [
+            crowd_gather(caller=caller, crowd=crowd, ends_at=now, progress=lambda _: None) for _ in range(2)
+        ]
+    # then
+    with environment_scope(acme.test.id):
+        assert made == [1500, 0]
+        assert UsageEvent.objects.count() == 1500
+        assert LedgerEntry.objects.filter(kind="debit").count() == 500
+        busy = LedgerEntry.objects.filter(kind="debit", account__customer__external_id="crowd-busy")
+        assert busy.count() >= 50
+    assert ledger_verify(environment_id=acme.test.id).findings == []

@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection, transaction
 
 from config.demo.build import SIZES, TENANT, Size, environment_fill
+from config.demo.crowd import NOBODY
 from config.demo.people import CUSTOMERS
 from config.roles import roles_seed
 from customers.kernel.clock import elapsed_seconds, system_now
@@ -62,6 +63,7 @@ class Command(BaseCommand):
                 rounds=size.test_rounds if is_test else size.live_rounds,
                 busyness=size.busyness,
                 people=CUSTOMERS if is_test else _LIVE_PEOPLE,
+                crowd=size.crowd if is_test else NOBODY,
                 progress=self._progress,
             )
         return events
