@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from benchmarks import growth, keys, ledger, renewals, requests, volume, webhooks
+from benchmarks import aggregations, growth, keys, ledger, renewals, requests, volume, webhooks
 from benchmarks.http import http
 from benchmarks.instance import Instance
 from benchmarks.pgbench import pgbench, usage_script
@@ -320,6 +320,14 @@ CASES: Final[Mapping[str, Case]] = {
         aims=(
             Aim(name="CPU of a renewal, many to few", of=cpu("many", "few"), at_most=1.3),
             Aim(name="renewals per second, many to few", of=rate("many", "few"), at_least=0.77),
+        ),
+    ),
+    "aggregations": Case(
+        title="What an invoice counts: a million events of one customer and period",
+        open=lambda instance, _: aggregations.aggregations(instance),
+        aims=tuple(
+            Aim(name=f"{name}, time to bare SQL", of=p50(name, f"{name}, bare"), at_most=2)
+            for name in aggregations.NAMES
         ),
     ),
     "keys": Case(
