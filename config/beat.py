@@ -27,4 +27,5 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "webhooks to hand out or to send": _every(2, "customers.webhooks_sweep", queue="webhooks"),
     "webhook events older than their retention": _every(3600, "customers.webhook_events_purge"),
     "jobs that nobody works on": _every(15, "customers.jobs_sweep"),
+    "requests for approval that nobody decided": _every(300, "customers.approvals_expire"),
 }

@@ -21,11 +21,21 @@ from billing.selectors.overview import (
     last_verification,
     lowest_balances,
 )
+from customers.admin.approvals import deed_label
 from customers.admin.display import badge, credits_shown, credits_text, instant_shown
 from customers.admin.records import list_url, record_url
 from customers.admin.requests import environment_of, of_admin
-from customers.models import Customer, Environment, OutboxEvent, WebhookDelivery, WebhookEndpoint
+from customers.kernel.clock import system_now
+from customers.models import (
+    Approval,
+    Customer,
+    Environment,
+    OutboxEvent,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from customers.selectors.overview import WAITING_MAX, CustomerTotals, WebhookHealth, customer_totals
+from customers.services.approvals import amount_text
 from metering.models import UsageEvent
 from metering.selectors.overview import metering_begun, usage_on
 from subscriptions.admin.terms_text import money_text
@@ -120,7 +130,7 @@ def _numbers(environment: Environment, now: datetime) -> _Numbers:
     low, lowest = lowest_balances(limit=_ATTENTION_MAX) if totals.accounts else (0, [])
     return _Numbers(
         credits=totals,
-        customers=customer_totals(environment_id=environment.id),
+        customers=customer_totals(environment_id=environment.id, wall_now=system_now()),
         usage=usage_on(environment_id=environment.id, day=now.date(), is_clocked=is_clocked),
         burned=_burned(environment, now.date(), is_clocked),
         low=low,
@@ -150,6 +160,15 @@ def _burned(environment: Environment, today: date, is_clocked: bool) -> dict[dat
 
 def _tiles(numbers: _Numbers) -> Iterator[Tile]:
     totals, customers = numbers.credits, numbers.customers
+    if numbers.customers.approvals.waiting:
+        yield Tile(
+            label="Waiting for approval",
+            value=f"{numbers.customers.approvals.waiting:,}",
+            note="a second person decides",
+            url=list_url(Approval),
+            icon="approval",
+            tone="warning",
+        )
     yield Tile(
         label="Credits outstanding",
         value=credits_text(totals.outstanding_mc),
@@ -334,7 +353,16 @@ def _usage_lines(numbers: _Numbers) -> list[dict[str, Any]]:
 
 
 def _attention(numbers: _Numbers) -> list[dict[str, Any]]:
-    """Whose due work failed; and who runs out first, or has run out."""
+    """What owners did alone; whose due work failed; and who runs out first, or has run out."""
+    broken = [
+        {
+            "label": f"{deed_label(approval)}: {amount_text(approval)}",
+            "url": record_url(Approval, approval.public_id),
+            "note": f"{approval.requested_by} for {approval.subject}: {approval.reason}",
+            "value": badge("Break-glass", "bad"),
+        }
+        for approval in numbers.customers.approvals.broken_glasses
+    ]
     failed = [
         {
             "label": parked.customer,
@@ -352,11 +380,15 @@ def _attention(numbers: _Numbers) -> list[dict[str, Any]]:
         }
         for customer in numbers.lowest
     ]
-    return [*failed, *low]
+    return [*broken, *failed, *low]
 
 
 def _attention_more(numbers: _Numbers) -> Iterator[tuple[str, str]]:
     """Names and addresses of the whole lists."""
+    if numbers.customers.approvals.waiting:
+        yield "All that wait for approval", list_url(Approval)
+    if numbers.customers.approvals.broken_glasses:
+        yield "All that was done alone", list_url(Approval, queue="broken-glass")
     if numbers.subscriptions.parked:
         yield "All that are parked", list_url(Subscription, parked="yes")
     if numbers.lowest:

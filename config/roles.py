@@ -23,6 +23,7 @@ _VIEW: Final = (
     "customers.view_webhookendpoint",
     "customers.view_webhookdelivery",
     "customers.view_job",
+    "customers.view_approval",
     "billing.view_creditaccount",
     "billing.view_creditblock",
     "billing.view_ledgerentry",
@@ -41,7 +42,9 @@ _VIEW: Final = (
     "subscriptions.view_priceplan",
     "subscriptions.view_subscription",
 )
-_MOVE_CREDITS: Final = ("billing.grant_credits", "billing.adjust_credits")
+_MOVE_CREDITS: Final = ("billing.grant_credits", "billing.adjust_credits", "billing.refund_credits")
+#: To approve and reject what others ask for above their limits (docs/approvals.md).
+_DECIDE: Final = ("customers.change_approval",)
 _BILL: Final = ("billing.change_invoice", "billing.change_invoicesettings")
 _SUPPORT: Final = (
     *_MOVE_CREDITS,
@@ -51,6 +54,7 @@ _SUPPORT: Final = (
     "subscriptions.change_subscription",
 )
 _OPERATE: Final = (
+    *_DECIDE,
     "customers.add_customer",
     "customers.delete_customer",
     "customers.add_webhookendpoint",
@@ -69,6 +73,8 @@ _OPERATE: Final = (
 _OWN: Final = (
     # Whoever can set it decides where the money goes.
     "billing.change_provideraccount",
+    "customers.break_glass",
+    "customers.change_approvallimit",
     "customers.add_tenant",
     "customers.view_user",
     "customers.add_user",
@@ -80,12 +86,16 @@ ROLES: Final = {
     "viewer": _VIEW,
     "support": (*_VIEW, *_SUPPORT),
     "operator": (*_VIEW, *_SUPPORT, *_OPERATE, *_BILL),
-    "finance": (*_VIEW, *_MOVE_CREDITS, *_BILL),
+    "finance": (*_VIEW, *_MOVE_CREDITS, *_DECIDE, *_BILL),
     "owner": (*_VIEW, *_SUPPORT, *_OPERATE, *_BILL, *_OWN),
 }
 
 #: Permissions for deeds that are not the adding, changing or deleting of a row.
-DEEDS: Final = {"grant_credits": "Can grant credits", "adjust_credits": "Can adjust balances"}
+DEEDS: Final = {
+    "grant_credits": "Can grant credits",
+    "adjust_credits": "Can adjust balances",
+    "refund_credits": "Can refund debits",
+}
 
 
 @transaction.atomic

@@ -156,6 +156,9 @@ AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
 AXES_ENABLE_ADMIN = False
 
+# How long a request for approval waits for a second person.
+APPROVAL_EXPIRY_HOURS = env.int("APPROVAL_EXPIRY_HOURS", default=72)
+
 # --- The API's edge. Names and meaning: docs/settings.md
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES = env.int("BODY_MAX_BYTES", default=1024 * 1024)
 METADATA_MAX_BYTES = env.int("METADATA_MAX_BYTES", default=8 * 1024)

@@ -160,6 +160,7 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Operations",
                 "items": [
+                    _item("Approvals", "approval", "customers_approval", "customers.view_approval"),
                     _item("Webhook events", "webhook", "customers_outboxevent", "customers.view_outboxevent"),
                     _item(
                         "Deliveries", "outbox", "customers_webhookdelivery", "customers.view_webhookdelivery"

@@ -108,6 +108,50 @@ class JobFinished(Conflict):
     code, title = "job-finished", "The job is finished"
 
 
+class ApprovalNotFound(NotFound):
+    """No request for approval has this id in this environment."""
+
+    code, title = "approval-not-found", "There is no such request"
+
+
+class ApprovalDecided(Conflict):
+    """Somebody has decided this request already, or its maker has taken it back. Nothing more was done."""
+
+    code, title = "approval-decided", "The request is decided"
+
+
+class ApprovalExpired(Conflict):
+    """Nobody decided this request in time. Ask again, if it is still wanted."""
+
+    code, title = "approval-expired", "The request has expired"
+
+
+class ApprovalIsYours(Conflict):
+    """A second person decides, never the one who asked. The maker may take the request back."""
+
+    code, title = "approval-is-yours", "Your own request needs somebody else"
+
+
+class ApprovalIsNotYours(Conflict):
+    """Only who made a request takes it back; anybody else who may decide rejects it."""
+
+    code, title = "approval-is-not-yours", "Only its maker takes a request back"
+
+
+class ApprovalAboveYourLimit(Conflict):
+    """The amount is above what the one who decides may do alone. Somebody with a higher limit decides."""
+
+    code, title = "approval-above-your-limit", "The amount is above your own limit"
+
+
+class ApprovalOutdated(Conflict):
+    """What the deed would do now is not what its maker was shown: the world has changed meanwhile. Nothing was done.
+    Reject the request; its maker looks at the present effect and asks again.
+    """
+
+    code, title = "approval-outdated", "The world has changed since this was asked for"
+
+
 class TestClockOnLive(DomainError):
     """Time on a live environment is the system's. Only a test environment can have a clock of its own; use its key."""
 

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from customers.gateways.doorbell import DELIVER, HAND_OUT, endpoint_ring, events_ring
 from customers.kernel.clock import elapsed_seconds, system_now
+from customers.services.approvals import approvals_expire
 from customers.services.idempotency import answers_purge
 from customers.services.jobs import job_run, jobs_sweep
 from customers.services.webhook_dispatch import (
@@ -28,6 +29,12 @@ _STAY_SECONDS: Final = 0.5
 def answers_purge_run() -> int:
     """Forget stored answers that are older than their retention."""
     return answers_purge(now=system_now())
+
+
+@shared_task(name="customers.approvals_expire")
+def approvals_expire_run() -> int:
+    """End the wait of requests for approval that nobody decided in time."""
+    return approvals_expire(wall_now=system_now())
 
 
 @shared_task(name="customers.webhook_events_purge")

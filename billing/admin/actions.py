@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
+from uuid import UUID
 
 from billing.admin.forms import AdjustForm, GrantForm
 from billing.errors import InsufficientCredits
 from billing.models import LedgerEntry
+from billing.selectors.entries import last_adjusted
+from billing.services.accounts import account_settle
 from billing.services.credits import Movement, credits_adjust, credits_grant
 from billing.services.reads import Credits, credits_read
-from customers.admin.customer_panels import Act, CustomerAction, action_register
+from customers.admin.customer_panels import Act, CustomerAction, Limited, action_register
 from customers.admin.dialogs import Change, Outcome
 from customers.admin.display import credits_shown, credits_text, mc_text
+from customers.kernel.caller import Caller
 from customers.kernel.ids import typeid
+from customers.models import Customer
+from customers.services.approval_deeds import MC
 
 
 def _grant(act: Act) -> Outcome:
     before = _standing(act)
+    adjusted = last_adjusted(account_id=act.customer.id)
     movement = credits_grant(
         caller=act.caller,
         customer=act.customer,
@@ -25,6 +33,7 @@ def _grant(act: Act) -> Outcome:
         priority=act.data["priority"],
         expires_at=act.data["expires_at"],
         reason=act.data["reason"],
+        metadata=dict(act.metadata) or None,
         idempotency_key=act.idempotency_key,
         now=act.now,
     )
@@ -32,19 +41,22 @@ def _grant(act: Act) -> Outcome:
     return Outcome(
         message=f"Granted {credits_text(movement.amount_mc)} credits to {act.customer.label}.",
         effect_id=movement.block.id,
-        changes=_changes(before, movement),
-        notes=tuple(_notes(movement)),
+        changes=movement_changes(before, movement),
+        notes=tuple(movement_notes(movement)),
+        effect=_effect(before, adjusted, movement),
     )
 
 
 def _adjust(act: Act) -> Outcome:
     before = _standing(act)
+    adjusted = last_adjusted(account_id=act.customer.id)
     try:
         movement = credits_adjust(
             caller=act.caller,
             customer=act.customer,
             delta_mc=act.data["delta_mc"],
             reason=act.data["reason"],
+            metadata=dict(act.metadata) or None,
             idempotency_key=act.idempotency_key,
             now=act.now,
         )
@@ -56,18 +68,41 @@ def _adjust(act: Act) -> Outcome:
     return Outcome(
         message=f"Adjusted {act.customer.label} by {credits_text(movement.amount_mc)} credits.",
         effect_id=movement.entry_id,
-        changes=_changes(before, movement),
-        notes=tuple(_notes(movement)),
+        changes=movement_changes(before, movement),
+        notes=tuple(movement_notes(movement)),
+        effect=_effect(before, adjusted, movement),
     )
+
+
+def movement_standing(caller: Caller, customer: Customer, now: datetime) -> Credits:
+    """Where a customer stands before credits move: under the account's lock, so that nothing comes between."""
+    account_settle(environment_id=caller.environment_id, customer_id=customer.id, now=now)
+    return credits_read(environment_id=caller.environment_id, by="id", reference=customer.public_id, now=now)
 
 
 def _standing(act: Act) -> Credits:
-    return credits_read(
-        environment_id=act.caller.environment_id, by="id", reference=act.customer.public_id, now=act.now
+    return movement_standing(act.caller, act.customer, act.now)
+
+
+def _effect(before: Credits, adjusted: UUID | None, movement: Movement) -> tuple[str, ...]:
+    """What an approval is good for: this amount, out of these blocks, while nobody gave or corrected anything else.
+
+    Not the balance: a customer who uses credits all day could never be given any.
+    """
+    drained: list[str] = []
+    if movement.amount_mc < 0 and movement.entry_id is not None:
+        entry = LedgerEntry.objects.get(id=movement.entry_id)
+        drained = sorted(str(block_id) for block_id in entry.block_ids)
+    return (
+        f"{movement.amount_mc} mc",
+        f"earned {before.lifetime_earned_mc}",
+        f"adjusted {adjusted}",
+        *drained,
     )
 
 
-def _changes(before: Credits, movement: Movement) -> list[Change]:
+def movement_changes(before: Credits, movement: Movement) -> list[Change]:
+    """What a movement did to the account's numbers."""
     after = movement.account
     lines = (
         ("Balance", before.balance_mc, after.balance_mc),
@@ -85,7 +120,7 @@ def _changes(before: Credits, movement: Movement) -> list[Change]:
     ]
 
 
-def _notes(movement: Movement) -> Iterator[str]:
+def movement_notes(movement: Movement) -> Iterator[str]:
     """What the numbers do not say: the exact amount, and which blocks it touches."""
     yield f"{mc_text(movement.amount_mc)} in all."
     entry = LedgerEntry.objects.filter(id=movement.entry_id).first() if movement.entry_id else None
@@ -111,6 +146,7 @@ action_register(
         permission="billing.grant_credits",
         form=GrantForm,
         perform=_grant,
+        limited=Limited(deed="credits.grant", amount=lambda data: (data["credits_mc"], MC)),
         is_primary=True,
         intro="Makes one block, on terms that never change. Overdraft is repaid first.",
     )
@@ -126,6 +162,7 @@ action_register(
         permission="billing.adjust_credits",
         form=AdjustForm,
         perform=_adjust,
+        limited=Limited(deed="credits.adjust", amount=lambda data: (abs(data["delta_mc"]), MC)),
         intro="Corrects a balance by an entry of its own. Up repays overdraft and leaves a block, down drains blocks.",
     )
 )

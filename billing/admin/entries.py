@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
 from billing.admin.blocks import OfCustomers
 from billing.admin.explain import causes_described, explained
+from billing.admin.refunds import PERMISSION as REFUND
+from billing.admin.refunds import refund_dialog
 from billing.models import CreditBlock, EntryKind, LedgerEntry
 from customers.admin.customers import customer_link
 from customers.admin.display import (
@@ -24,7 +27,7 @@ from customers.admin.display import (
     link,
     text_or_nothing,
 )
-from customers.admin.records import Fact, Page, RecordChangeList, Section, record_url
+from customers.admin.records import Button, Fact, Page, RecordChangeList, Section, record_url
 from customers.kernel.ids import typeid
 
 KIND_TONES = {
@@ -130,7 +133,23 @@ class LedgerEntryAdmin(OfCustomers):
                 ),
                 Section("Record", _record_facts(record)),
             ],
+            buttons=_buttons(request, record),
         )
+
+    def further_urls(self) -> list[URLPattern]:
+        return self.deed_urls(self.refund_view, ("refund",))
+
+    def refund_view(self, request: HttpRequest, object_id: str, deed: str) -> HttpResponse:
+        entry = self.found_or_404(request, object_id)
+        dialog = refund_dialog(request, entry)
+        return self.dialog_answer(request, dialog, allowed=request.user.has_perm(REFUND), original=entry)
+
+
+def _buttons(request: HttpRequest, entry: LedgerEntry) -> list[Button]:
+    if entry.kind != EntryKind.DEBIT or not request.user.has_perm(REFUND):
+        return []
+    url = reverse("admin:billing_ledgerentry_refund", args=[entry.public_id])
+    return [Button("Refund", url, icon="undo", opens_dialog=True)]
 
 
 def _moved_hint(entry: LedgerEntry) -> str:

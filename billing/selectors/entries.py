@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from billing.models import LedgerEntry
+from billing.models import EntryKind, LedgerEntry
 
 
 def entries_of(
@@ -22,3 +22,9 @@ def entries_of(
     conditions: dict[str, Any] = {"kind": kind, "occurred_at__gte": since, "occurred_at__lt": until}
     given = {name: value for name, value in conditions.items() if value is not None}
     return LedgerEntry.objects.filter(account_id=customer_id, **given).order_by("-sequence")
+
+
+def last_adjusted(*, account_id: UUID) -> UUID | None:
+    """The cause of an account's newest adjustment. Causes are numbered by time, and one index finds the last."""
+    adjusted = LedgerEntry.objects.filter(account_id=account_id, kind=EntryKind.ADJUST)
+    return adjusted.order_by("-source_id").values_list("source_id", flat=True).first()

@@ -2,6 +2,7 @@
 
 from customers.admin import (
     api_keys,
+    approvals,
     audit,
     customer_actions,
     customer_page,
@@ -17,6 +18,7 @@ from customers.admin import (
 
 __all__ = [
     "api_keys",
+    "approvals",
     "audit",
     "customer_actions",
     "customer_page",

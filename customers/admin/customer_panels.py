@@ -6,17 +6,20 @@ panel_register(CustomerPanel(key="holds", title="Holds", order=40, permission="b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from django import forms
 from django.http import HttpRequest
 
+from customers.admin.approvable import AmountOf, form_again, performed
 from customers.admin.dialogs import Outcome
 from customers.kernel.caller import Caller
 from customers.models import Customer
+from customers.services.approval_deeds import ApprovalDeed, DeedCall, Performed, deed_register
 
 Place = Literal["top", "main", "side"]
 
@@ -42,6 +45,16 @@ class Act:
     data: Mapping[str, Any]
     idempotency_key: str
     now: datetime
+    #: For the movement that this makes, such as who approved it.
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limited:
+    """Above a limit per role this takes two people. `amount`: how much the form asks for, and its currency."""
+
+    deed: str
+    amount: AmountOf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +76,7 @@ class CustomerAction:
     intro: str = ""
     initial: Callable[[Customer], Mapping[str, Any]] = lambda _: {}
     offered: Callable[[Customer], bool] = lambda _: True
+    limited: Limited | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +110,29 @@ def panel_register(panel: CustomerPanel) -> None:
 
 def action_register(action: CustomerAction) -> None:
     _actions[action.slug] = action
+    if action.limited is not None:
+        deed_register(
+            ApprovalDeed(
+                name=action.limited.deed,
+                label=action.title,
+                permission=action.permission,
+                perform=partial(_approved, action),
+            )
+        )
+
+
+def _approved(action: CustomerAction, call: DeedCall) -> Performed:
+    """The action, as the request for approval has kept it."""
+    assert call.customer is not None  # noqa: S101 - an action is one on a customer
+    act = Act(
+        caller=call.caller,
+        customer=call.customer,
+        data=form_again(action.form, call.payload),
+        idempotency_key=call.idempotency_key,
+        now=call.now,
+        metadata=call.metadata,
+    )
+    return performed(action.perform(act))
 
 
 def column_register(column: CustomerColumn) -> None:

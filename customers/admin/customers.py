@@ -19,6 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.views import ChangeList
 
+from customers.admin.approvable import gate
 from customers.admin.customer_forms import NewCustomerForm
 from customers.admin.customer_panels import (
     Act,
@@ -30,7 +31,7 @@ from customers.admin.customer_panels import (
     filters,
     panels_for,
 )
-from customers.admin.dialogs import Dialog, Outcome, caller_of
+from customers.admin.dialogs import Dialog, Gate, Outcome, caller_of
 from customers.admin.display import NOTHING, badge, credits_shown, instant_shown
 from customers.admin.records import Page, RecordAdmin, RecordChangeList, list_url, record_url
 from customers.admin.requests import environment_of, of_admin, wants_fragment
@@ -276,6 +277,19 @@ def _dialog(request: HttpRequest, customer: Customer, action: CustomerAction) ->
         is_danger=action.is_danger,
         has_preview=action.has_preview,
         initial=action.initial(customer),
+        gate=_gate(request, customer, action),
+    )
+
+
+def _gate(request: HttpRequest, customer: Customer, action: CustomerAction) -> Gate:
+    if action.limited is None:
+        return lambda _form: None
+    return gate(
+        request,
+        deed=action.limited.deed,
+        customer=customer,
+        subject=customer.label,
+        amount=action.limited.amount,
     )
 
 

@@ -11,7 +11,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -53,10 +53,40 @@ class Outcome:
     changes: Sequence[Change] = ()
     notes: Sequence[str] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
+    #: What an approval is good for (services/approval_deeds.py); without it, all that is shown.
+    effect: Sequence[str] = ()
+    #: It went another way than the person wanted, so the message is no good news.
+    is_warning: bool = False
 
 
 #: Does it: the form's cleaned data and an idempotency key for the effect. Called for the preview too.
 Deed = Callable[[dict[str, Any], str], Outcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Above:
+    """An amount above what the person may do alone, and the ways around it."""
+
+    text: str
+    ask: Deed
+    #: For owners only.
+    break_glass: Deed | None = None
+
+    @property
+    def may_break_glass(self) -> bool:
+        return self.break_glass is not None
+
+    def deed_chosen(self, posted: Mapping[str, Any]) -> Deed | None:
+        """The way that the person has taken, or None before they were told that they must."""
+        if "break_glass" in posted:
+            if self.break_glass is None:
+                raise PermissionDenied
+            return self.break_glass
+        return self.ask if "ask" in posted else None
+
+
+#: Whether this form, filled in validly, asks for more than the person may do alone.
+Gate = Callable[[forms.Form], Above | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +109,7 @@ class Dialog:
     has_preview: bool = False
     is_stepwise: bool = False
     initial: Mapping[str, Any] = field(default_factory=dict)
+    gate: Gate = lambda _form: None
 
 
 def dialog_response(
@@ -102,23 +133,32 @@ def _done_response(
     token = request.POST.get("token", "")
     if not form.is_valid() or _TOKEN.fullmatch(token) is None:
         return _form_response(request, dialog, form, context, token=token, status=422)
+    above = dialog.gate(form)
+    deed = dialog.deed if above is None else above.deed_chosen(request.POST)
+    if deed is None:
+        return _form_response(request, dialog, form, context, token=token, above=above, status=422)
     once = _once_stepwise if dialog.is_stepwise else _once
     try:
-        outcome = once(request, dialog, form.cleaned_data, token)
+        outcome = once(request, replace(dialog, deed=deed), form.cleaned_data, token)
     except IdempotencyKeyReused:
         form.add_error(
             None, "This form was sent before, with other values. Open it anew to do something else."
         )
-        return _form_response(request, dialog, form, context, token=token, status=409)
+        return _form_response(request, dialog, form, context, token=token, above=above, status=409)
     except DomainError as refusal:
         refusal_show(form, refusal)
-        return _form_response(request, dialog, form, context, token=token, status=422)
+        return _form_response(request, dialog, form, context, token=token, above=above, status=422)
+    if outcome is not None and outcome.secrets:
+        return _secret_response(request, dialog, outcome, context)
+    return _said_response(request, dialog, outcome)
+
+
+def _said_response(request: HttpRequest, dialog: Dialog, outcome: Outcome | None) -> HttpResponse:
     if outcome is None:
         messages.info(request, "This form was sent twice. It was done once, the first time.")
         return _go(request, dialog.back)
-    if outcome.secrets:
-        return _secret_response(request, dialog, outcome, context)
-    messages.success(request, outcome.message)
+    say = messages.warning if outcome.is_warning else messages.success
+    say(request, outcome.message)
     return _go(request, outcome.url or dialog.back)
 
 
@@ -171,16 +211,17 @@ def _fingerprint(request: HttpRequest, data: Mapping[str, Any]) -> bytes:
 
 def _preview_response(request: HttpRequest, dialog: Dialog, form: forms.Form) -> HttpResponse:
     """What would happen, from the very service that would do it."""
-    outcome, refusal = None, ""
+    outcome, above, refusal = None, None, ""
     if form.is_valid():
         try:
             outcome = _rehearsed(dialog, form.cleaned_data)
+            above = dialog.gate(form)
         except DomainError as error:
             refusal = _refusal_text(error)
     return TemplateResponse(
         request,
         "admin/purser/dialog_preview.html",
-        {"outcome": outcome, "refusal": refusal, "form": form, "dialog": dialog},
+        {"outcome": outcome, "refusal": refusal, "form": form, "dialog": dialog, "above": above},
     )
 
 
@@ -198,9 +239,16 @@ def _form_response(
     context: Mapping[str, Any],
     *,
     token: str,
+    above: Above | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    shown = {"dialog": dialog, "form": form, "token": token, "action": request.get_full_path()}
+    shown = {
+        "dialog": dialog,
+        "form": form,
+        "token": token,
+        "above": above,
+        "action": request.get_full_path(),
+    }
     return _shown(request, "dialog_form.html", shown, context, status)
 
 

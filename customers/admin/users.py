@@ -13,6 +13,8 @@ from django.http import HttpRequest
 from django.urls import URLPattern
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django_otp.plugins.otp_static.admin import StaticDevice
+from django_otp.plugins.otp_totp.admin import TOTPDevice
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -39,6 +41,9 @@ class PersonForm(UserChangeForm):
 
 # Django registered it, on being imported, with forms that our theme does not know.
 admin.site.unregister(Group)
+# A second factor's secrets are nobody's to see or to set: the person sets it up, others only take it away.
+for _secret in (TOTPDevice, StaticDevice):
+    admin.site.unregister(_secret)
 
 
 @admin.register(User)

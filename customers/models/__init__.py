@@ -1,4 +1,5 @@
 from customers.models.api_key import ApiKey
+from customers.models.approval import Approval, ApprovalLimit, ApprovalState
 from customers.models.audit import AuditRecord
 from customers.models.customer import Customer, OveragePolicy
 from customers.models.environment import Environment, EnvironmentKind
@@ -18,6 +19,9 @@ from customers.models.webhook import (
 
 __all__ = [
     "ApiKey",
+    "Approval",
+    "ApprovalLimit",
+    "ApprovalState",
     "AuditRecord",
     "Customer",
     "DeliveryState",

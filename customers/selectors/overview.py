@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from customers.kernel.database import call_one
+from customers.models import Approval
+from customers.selectors.approvals import ALARM, ApprovalTotals
 
 #: Nobody needs to know how much more than this is waiting.
 WAITING_MAX: Final = 10_000
@@ -20,7 +24,12 @@ SELECT (SELECT count(*) FROM customers_customer WHERE environment_id = $1 AND de
     WHERE environment_id = $1 AND dispatched_at IS NULL ORDER BY id LIMIT 1) oldest),
   count(*), count(*) FILTER (WHERE status = 'active' AND failures > 0), count(*) FILTER (WHERE status = 'disabled'),
   (SELECT count(*) FROM (SELECT 1 FROM customers_webhook_delivery
-    WHERE environment_id = $1 AND state = 'dead' LIMIT 1000) dead)
+    WHERE environment_id = $1 AND state = 'dead' LIMIT 1000) dead),
+  (SELECT count(*) FROM customers_approval
+    WHERE environment_id = $1 AND state = 'pending' AND expires_at > $3),
+  (SELECT jsonb_agg(broken) FROM (
+    SELECT id, deed, amount, currency, subject, requested_by, reason FROM customers_approval
+    WHERE environment_id = $1 AND is_break_glass AND decided_at > $4 ORDER BY decided_at DESC LIMIT 6) broken)
 FROM customers_webhook_endpoint WHERE environment_id = $1 AND deleted_at IS NULL
 """
 
@@ -43,10 +52,24 @@ class CustomerTotals:
     waiting: int
     waiting_since: datetime | None
     webhooks: WebhookHealth
+    approvals: ApprovalTotals
 
 
-def customer_totals(*, environment_id: UUID) -> CustomerTotals:
-    """How many customers there are, how many webhook events wait, and how their endpoints fare. In one query."""
-    row = call_one(_COUNTS, [environment_id, WAITING_MAX]) or (0, 0, None, 0, 0, 0, 0)
+def customer_totals(*, environment_id: UUID, wall_now: datetime) -> CustomerTotals:
+    """How many customers there are, how many webhook events wait, how their endpoints fare, what waits for a second
+    person and what was done without one. In one query.
+    """
+    row = call_one(_COUNTS, [environment_id, WAITING_MAX, wall_now, wall_now - ALARM])
+    assert row is not None  # noqa: S101 - it counts
+    approvals = ApprovalTotals(
+        waiting=row[7], broken_glasses=[_broken(kept) for kept in json.loads(row[8] or "[]")]
+    )
     health = WebhookHealth(endpoints=row[3], failing=row[4], disabled=row[5], dead=row[6])
-    return CustomerTotals(customers=row[0], waiting=row[1], waiting_since=row[2], webhooks=health)
+    return CustomerTotals(
+        customers=row[0], waiting=row[1], waiting_since=row[2], webhooks=health, approvals=approvals
+    )
+
+
+def _broken(kept: Mapping[str, Any]) -> Approval:
+    """As far as the home page names it."""
+    return Approval(**{**kept, "id": UUID(kept["id"])})

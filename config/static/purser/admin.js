@@ -78,6 +78,15 @@
 
   // --- Previews
 
+  // The button says what it will do: above a limit that is asking for approval.
+  const showPreview = (form, target, html) => {
+    const held = target.contains(document.activeElement) ? document.activeElement.name : "";
+    target.innerHTML = html;
+    if (held) target.querySelector(`[name="${held}"]`)?.focus();
+    const button = form.querySelector("[data-submit]");
+    button.textContent = target.querySelector("[data-above]")?.dataset.submitLabel || button.dataset.label;
+  };
+
   const preview = (form) => {
     const target = form.querySelector("[data-preview-target]");
     let timer, running;
@@ -88,7 +97,7 @@
       data.set("preview", "1");
       try {
         const answer = await fetchInside(form.action, { method: "POST", body: data, signal: running.signal });
-        if (answer.ok) target.innerHTML = await answer.text();
+        if (answer.ok) showPreview(form, target, await answer.text());
       } catch (error) {
         if (error.name !== "AbortError") target.textContent = "No preview: the server did not answer.";
       }
