@@ -30,6 +30,9 @@ def terms_follow(subscription: Subscription, *, at: datetime, prorates: bool = T
     held = _open_term(subscription)
     if held is not None and held.version == version:
         return
+    if held is not None:
+        # Calls of one moment do not come in the order of their instants.
+        at = max(at, held.starts_at)
     if held is not None and _took_no_time(held, at):
         prorates = prorates or not _follows_another(held)
         held.delete()
@@ -62,7 +65,7 @@ def _open_term(subscription: Subscription) -> PriceTerm | None:
 
 def _took_no_time(held: PriceTerm, at: datetime) -> bool:
     """Two changes at one instant: the second one is the one that was meant, unless the first was billed already."""
-    return held.starts_at >= at and not held.charge_series.exists()
+    return held.starts_at == at and not held.charge_series.exists()
 
 
 def _follows_another(held: PriceTerm) -> bool:
