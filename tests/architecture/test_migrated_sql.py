@@ -15,6 +15,8 @@ FILES = sorted(
     for path in ROOT.glob("*/*/*.sql")
     if path.name != "roles.sql" and path.parts[-3] in {"billing", "customers", "metering", "subscriptions"}
 )
+#: The server's version decides which of the file's two it is.
+BY_VERSION = {"purser_uuid7"}
 _FUNCTION = re.compile(
     r"CREATE OR REPLACE FUNCTION\s+(?P<name>\w+)\s*\(.*?AS\s+(?P<quote>\$\w*\$)(?P<body>.*?)(?P=quote)",
     re.DOTALL,
@@ -40,8 +42,12 @@ def migrated() -> dict[str, set[str]]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_database_has_what_the_file_says(path):
     present = migrated()
+    said: dict[str, set[str]] = {}
     for name, body in functions(path.read_text()):
-        assert body in present.get(name, set()), f"{name} of {path.name} is not what the migrations made"
+        said.setdefault(name, set()).add(body)
+    for name, bodies in said.items():
+        missing = bodies - present.get(name, set())
+        assert len(missing) == (name in BY_VERSION), f"{name} of {path.name} is not what the migrations made"
 
 
 def test_the_files_say_everything_the_database_has():
