@@ -3,8 +3,10 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.lookups import Exact, GreaterThan, IsNull
 
 from billing.models.account import CreditAccount
+from customers.kernel.conditions import exactly_when, one_of
 from customers.kernel.ids import typeid, uuid7
 from customers.models import Environment
 
@@ -67,7 +69,8 @@ class CreditBlock(models.Model):
         ordering = ("-id",)
         constraints = (
             models.CheckConstraint(
-                condition=Q(remaining_mc__gte=0, remaining_mc__lte=F("original_mc")),
+                # Not below zero: no less than what is held.
+                condition=Q(remaining_mc__lte=F("original_mc")),
                 name="block_remaining_is_between_zero_and_original",
             ),
             models.CheckConstraint(
@@ -75,11 +78,11 @@ class CreditBlock(models.Model):
                 name="block_held_is_between_zero_and_remaining",
             ),
             models.CheckConstraint(
-                condition=Q(state__in=("pending", "live", "spent", "expired", "voided")),
+                condition=one_of("state", "pending", "live", "spent", "expired", "voided"),
                 name="block_state_is_known",
             ),
             models.CheckConstraint(
-                condition=Q(state="live", remaining_mc__gt=0) | ~Q(state="live") & Q(remaining_mc=0),
+                condition=exactly_when(GreaterThan(F("remaining_mc"), 0), Exact(F("state"), "live")),
                 name="block_is_live_while_something_remains",
             ),
             models.CheckConstraint(
@@ -90,8 +93,7 @@ class CreditBlock(models.Model):
                 name="block_expires_after_it_starts",
             ),
             models.CheckConstraint(
-                condition=Q(state="voided", voided_at__isnull=False)
-                | ~Q(state="voided") & Q(voided_at__isnull=True),
+                condition=exactly_when(IsNull(F("voided_at"), False), Exact(F("state"), "voided")),
                 name="a_block_that_was_voided_says_when",
             ),
             # Grants and adjustments by call: their key makes one block, or, going down, one entry, for ever.

@@ -6,6 +6,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from billing.models.account import CreditAccount
+from customers.kernel.conditions import one_of
 from customers.kernel.ids import typeid, uuid7
 from customers.models import Environment
 
@@ -73,7 +74,9 @@ class LedgerEntry(models.Model):
                 name="one_entry_per_idempotency_key",
             ),
             models.CheckConstraint(
-                condition=Q(kind__in=("grant", "debit", "expire", "adjust", "rollover", "refund", "convert")),
+                condition=one_of(
+                    "kind", "grant", "debit", "expire", "adjust", "rollover", "refund", "convert"
+                ),
                 name="entry_kind_is_known",
             ),
         )

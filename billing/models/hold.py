@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.lookups import Exact, IsNull
 
 from billing.models.account import CreditAccount
+from customers.kernel.conditions import exactly_when, one_of
 from customers.kernel.ids import typeid, uuid7
 from customers.models import Environment
 
@@ -45,12 +47,11 @@ class Hold(models.Model):
         constraints = (
             models.CheckConstraint(condition=Q(amount_mc__gte=0), name="held_amount_is_not_negative"),
             models.CheckConstraint(
-                condition=Q(state__in=("active", "committed", "released", "expired")),
+                condition=one_of("state", "active", "committed", "released", "expired"),
                 name="hold_state_is_known",
             ),
             models.CheckConstraint(
-                condition=Q(state="active", ended_at__isnull=True)
-                | ~Q(state="active") & Q(ended_at__isnull=False),
+                condition=exactly_when(IsNull(F("ended_at"), True), Exact(F("state"), "active")),
                 name="a_hold_that_ended_says_when",
             ),
         )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from customers.kernel.conditions import one_of
 from customers.kernel.ids import uuid7
 from customers.models.environment import Environment
 
@@ -62,7 +63,7 @@ class Customer(models.Model):
                 fields=("environment", "external_key"), name="an_external_id_reaches_one_customer"
             ),
             models.CheckConstraint(
-                condition=models.Q(overage_policy__in=("block", "allow", "notify")),
+                condition=one_of("overage_policy", *OveragePolicy.values),
                 name="overage_policy_is_block_allow_or_notify",
             ),
             models.CheckConstraint(

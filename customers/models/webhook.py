@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from customers.kernel.conditions import one_of
 from customers.kernel.ids import typeid, uuid7
 from customers.models.environment import Environment
 from customers.models.outbox import OutboxEvent
@@ -105,7 +106,7 @@ class WebhookDelivery(models.Model):
                 fields=("event", "endpoint"), name="an_event_goes_to_an_endpoint_by_one_delivery"
             ),
             models.CheckConstraint(
-                condition=models.Q(state__in=DeliveryState.values),
+                condition=one_of("state", *DeliveryState.values),
                 name="webhook_delivery_state_is_one_of_four",
             ),
         )

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from billing.models import Hold
+from customers.kernel.conditions import one_of
 from customers.kernel.ids import typeid, uuid7
 from customers.models import Customer, Environment
 from metering.models.metric import BillableMetric
@@ -113,7 +114,7 @@ class ReservationStep(models.Model):
                 name="a_reservation_is_ended_once",
             ),
             models.CheckConstraint(
-                condition=Q(kind__in=("commit", "release", "extend")), name="step_kind_is_known"
+                condition=one_of("kind", "commit", "release", "extend"), name="step_kind_is_known"
             ),
         )
 
