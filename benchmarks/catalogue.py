@@ -41,7 +41,8 @@ LATERAL metering_usage_record_v1(
   p_environment => $1, p_config_version => $4::bigint, p_by => 'external', p_reference => c.name,
   p_new_customer => purser_uuid7(), p_event => purser_uuid7(), p_metric => $5, p_metric_key => 'bench_call',
   p_rule => $6, p_scoped => false, p_priced_customer => NULL, p_priced_variant => NULL, p_dimension => '',
-  p_value => '', p_cycle_units => NULL, p_cycle_charged => NULL, p_units => 1, p_cost => 1,
+  p_value => '', p_cycle_units => NULL, p_cycle_charged => NULL, p_steady_from => NULL, p_steady_to => NULL,
+  p_units => 1, p_cost => 1,
   p_key => 'first of ' || c.name, p_fingerprint => '', p_timestamp => NULL, p_properties => NULL,
   p_metadata => NULL, p_actor => 'system:bench', p_request => '', p_now => $7) AS u
 """

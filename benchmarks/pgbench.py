@@ -68,7 +68,8 @@ SELECT * FROM metering_usage_record_v1(
   p_reference => 'bench_' || lpad(:account, 5, '0'), p_new_customer => purser_uuid7(), p_event => purser_uuid7(),
   p_metric => '{facts["metric"]}', p_metric_key => '{metric}', p_rule => '{facts["rule"]}', p_scoped => false,
   p_priced_customer => NULL, p_priced_variant => NULL, p_dimension => '', p_value => '', p_cycle_units => NULL,
-  p_cycle_charged => NULL, p_units => 1, p_cost => 1, p_key => :key,
+  p_cycle_charged => NULL, p_steady_from => NULL, p_steady_to => NULL, p_units => 1, p_cost => 1,
+  p_key => :key,
   p_fingerprint => '\\x00112233445566778899aabbccddeeff', p_timestamp => NULL, p_properties => NULL,
   p_metadata => NULL, p_actor => 'key' || chr(58) || 'key_01k7x3s9c5ef6v8b2n4m6q8r0t',
   p_request => 'req_01k7x3s9c5ef6v8b2n4m6q8r0t', p_now => now());

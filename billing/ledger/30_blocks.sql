@@ -9,25 +9,31 @@ DECLARE
   v_id uuid;
   v_free bigint;
 BEGIN
-  blocks := '{}';
-  amounts := '{}';
   missing := p_amount;
-  IF p_amount = 0 THEN
-    RETURN;
+  IF p_amount > 0 THEN
+    FOR v_id, v_free IN
+      SELECT b.id, b.remaining_mc - b.held_mc FROM billing_credit_block b
+      WHERE b.account_id = p_account AND b.state = 'live' AND b.remaining_mc > b.held_mc
+        AND (b.expires_at IS NULL OR b.expires_at > p_now)
+        AND (p_metric IS NULL OR b.metric_keys IS NULL OR p_metric = ANY (b.metric_keys))
+      ORDER BY b.priority DESC, b.expires_at, b.is_paid, b.created_at, b.id
+    LOOP
+      IF v_free >= p_amount AND blocks IS NULL THEN
+        -- The first pays it all, as nearly always.
+        blocks := ARRAY[v_id];
+        amounts := ARRAY[p_amount];
+        missing := 0;
+        RETURN;
+      END IF;
+      v_free := least(v_free, missing);
+      blocks := blocks || v_id;
+      amounts := amounts || v_free;
+      missing := missing - v_free;
+      EXIT WHEN missing = 0;
+    END LOOP;
   END IF;
-  FOR v_id, v_free IN
-    SELECT b.id, b.remaining_mc - b.held_mc FROM billing_credit_block b
-    WHERE b.account_id = p_account AND b.state = 'live' AND b.remaining_mc > b.held_mc
-      AND (b.expires_at IS NULL OR b.expires_at > p_now)
-      AND (p_metric IS NULL OR b.metric_keys IS NULL OR p_metric = ANY (b.metric_keys))
-    ORDER BY b.priority DESC, b.expires_at, b.is_paid, b.created_at, b.id
-  LOOP
-    v_free := least(v_free, missing);
-    blocks := blocks || v_id;
-    amounts := amounts || v_free;
-    missing := missing - v_free;
-    EXIT WHEN missing = 0;
-  END LOOP;
+  blocks := coalesce(blocks, '{}');
+  amounts := coalesce(amounts, '{}');
 END $$;
 
 -- Take amounts out of blocks (NULL = overdraft, which is the account's).

@@ -47,6 +47,39 @@ BEGIN
   RETURN a;
 END $$;
 
+-- The same, and the account stored. `p_rings`: somebody may have to be told of it: of a low balance, or of every debit. When not, and
+-- one block pays it all, as nearly always, it is three writes in one statement: each function and each statement more
+-- would take a twentieth of a usage event. `a` is as it is stored.
+CREATE OR REPLACE FUNCTION billing_debit_store(
+  a billing_credit_account, p_entry uuid, p_kind text, p_amount bigint, p_blocks uuid[], p_amounts bigint[],
+  p_missing bigint, p_policy text, p_rings boolean, p_cause billing_cause, p_now timestamptz
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_rings IS NOT FALSE OR p_missing > 0 OR cardinality(p_blocks) <> 1 OR a.auto_topup_at_mc IS NOT NULL THEN
+    PERFORM billing_account_store(billing_debit_book(
+      a, p_entry, p_kind, p_amount, p_blocks, p_amounts, p_missing, p_policy, p_cause, p_now), p_now);
+    RETURN;
+  END IF;
+  WITH block AS (
+    UPDATE billing_credit_block SET
+      remaining_mc = remaining_mc - p_amount, state = CASE WHEN remaining_mc = p_amount THEN 'spent' ELSE state END
+    WHERE id = p_blocks[1]
+  ), entry AS (
+    INSERT INTO billing_ledger_entry (
+      id, environment_id, account_id, sequence, kind, amount_mc, block_ids, block_amounts, balance_after_mc,
+      effective_after_mc, source_type, source_id, actor, reason, idempotency_key, request_id, metadata, occurred_at
+    ) VALUES (
+      p_entry, a.environment_id, a.customer_id, a.sequence + 1, p_kind, -p_amount, p_blocks, ARRAY[-p_amount],
+      a.balance_mc - p_amount, a.balance_mc - p_amount - a.reserved_mc, p_cause.source_type, p_cause.source_id,
+      p_cause.actor, coalesce(p_cause.reason, ''), p_cause.idempotency_key, coalesce(p_cause.request_id, ''),
+      p_cause.metadata, p_now
+    )
+  )
+  UPDATE billing_credit_account SET
+    balance_mc = a.balance_mc - p_amount, sequence = a.sequence + 1, version = a.version + 1, last_entry_at = p_now
+  WHERE customer_id = a.customer_id;
+END $$;
+
 -- Tell of an account that went into overdraft by `p_into` just now; not again while it is there.
 CREATE OR REPLACE FUNCTION billing_overage_tell(a billing_credit_account, p_into bigint, p_policy text, p_now timestamptz)
 RETURNS void LANGUAGE plpgsql AS $$
@@ -73,6 +106,7 @@ DECLARE
   v_missing bigint;
   v_policy text;
   v_limit bigint;
+  v_rings boolean;
 BEGIN
   PERFORM billing_require(p_amount > 0 AND p_kind IN ('debit', 'adjust'), 'such a debit');
   balance := a.balance_mc;
@@ -81,7 +115,9 @@ BEGIN
     status := 'catch-up-due';
     RETURN;
   END IF;
-  SELECT overage_policy, overage_limit_mc INTO v_policy, v_limit FROM customers_customer WHERE id = p_account;
+  SELECT c.overage_policy, c.overage_limit_mc, c.low_balance_threshold_mc IS NOT NULL OR e.tells_consumption
+    INTO v_policy, v_limit, v_rings
+    FROM customers_customer c JOIN customers_environment e ON e.id = c.environment_id WHERE c.id = p_account;
   SELECT p.blocks, p.amounts, p.missing INTO v_blocks, v_amounts, v_missing
     FROM billing_blocks_plan(p_account, p_amount, p_metric, v_now) p;
   IF NOT billing_debit_allowed(v_policy, v_limit, balance - reserved, p_amount, v_missing) THEN
@@ -89,9 +125,8 @@ BEGIN
     RETURN;
   END IF;
   entry_id := purser_uuid7();
-  a := billing_debit_book(a, entry_id, p_kind, p_amount, v_blocks, v_amounts, v_missing, v_policy,
+  PERFORM billing_debit_store(a, entry_id, p_kind, p_amount, v_blocks, v_amounts, v_missing, v_policy, v_rings,
     ROW(p_source_type, p_source_id, p_actor, p_reason, p_key, p_request, p_metadata)::billing_cause, v_now);
-  PERFORM billing_account_store(a, v_now);
   status := 'debited';
   balance := balance - p_amount;
 END $$;

@@ -16,7 +16,7 @@ from decimal import Decimal
 from metering.engine.definitions import definition_parse
 from metering.engine.exact import Exact, total
 from metering.engine.rates import ANY_VALUE, NO_VALUE, Rate, RateTable
-from metering.engine.terms import Line
+from metering.engine.terms import Flat, Line, PerUnit
 
 __all__ = [
     "ANY_VALUE",
@@ -30,6 +30,7 @@ __all__ = [
     "breakdown",
     "cost",
     "definition_parse",
+    "steady",
 ]
 
 Pricing = Rate | RateTable
@@ -49,6 +50,15 @@ def affordable_units(rate: Rate, *, cycle_units: Exact, charged_mc: int, effecti
     if rate.minimum_mc > budget_mc:
         return 0
     return rate.terms.affordable_units(cycle_units, charged_mc, budget_mc)
+
+
+def steady(rate: Rate, *, units: Exact, cycle_units: Exact) -> tuple[Decimal, Decimal] | None:
+    """From which to which `cycle_units` the cost of an event of `units` is what it is at these, whatever was charged.
+
+    Not the widest bounds, and None where there are none worth telling: then each standing has its own cost.
+    """
+    terms = rate.terms
+    return None if isinstance(terms, Flat | PerUnit) else terms.steady(units, cycle_units)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

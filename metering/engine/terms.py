@@ -117,6 +117,14 @@ class Package:
         before = scaled(cycle_units)
         return self._total_mc(before + scaled(units)) - self._total_mc(before)
 
+    def steady(self, units: Exact, cycle_units: Exact) -> tuple[Decimal, Decimal] | None:
+        """While no package is begun, every event is free."""
+        before, more = scaled(cycle_units), scaled(units)
+        begun = self._begun(before + more)
+        if begun != self._begun(before):
+            return None
+        return unscaled((begun - 1) * self._size + 1), unscaled(begun * self._size - more)
+
     def affordable_units(self, cycle_units: Exact, _charged_mc: int, budget_mc: int) -> int | None:
         if self._cost == 0:
             return None

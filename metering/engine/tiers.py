@@ -7,7 +7,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from customers.kernel.amounts import units_shown
 from metering.engine.exact import (
@@ -21,6 +21,8 @@ from metering.engine.exact import (
     unscaled,
 )
 from metering.engine.terms import Line
+
+NO_END: Final = Decimal("Infinity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,16 @@ class Graduated(_Tiered):
         before = scaled(cycle_units)
         return rounded(self._total(before + scaled(units))) - rounded(self._total(before))
 
+    def steady(self, units: Exact, cycle_units: Exact) -> tuple[Decimal, Decimal] | None:
+        """Inside a tier every event of as many units costs the same, when that is whole millicredits."""
+        before, more = scaled(cycle_units), scaled(units)
+        step = self._all[self._index(before + more)]
+        # The tier's flat cost comes with its first unit.
+        first = step.lower + 1 if step.flat else step.lower
+        if before < first or step.rate * more % PRODUCT:
+            return None
+        return unscaled(first), NO_END if step.upper is None else unscaled(step.upper - more)
+
     def affordable_units(self, cycle_units: Exact, _charged_mc: int, budget_mc: int) -> int | None:
         before = scaled(cycle_units)
         limit = (budget_mc + rounded(self._total(before))) * PRODUCT + HALF
@@ -162,6 +174,9 @@ class Volume(_Tiered):
 
     def cost_mc(self, units: Exact, cycle_units: Exact, charged_mc: int) -> int:
         return max(0, rounded(self._total(scaled(cycle_units) + scaled(units))) - charged_mc)
+
+    def steady(self, _units: Exact, _cycle_units: Exact) -> None:
+        """The cycle's charges decide too."""
 
     def affordable_units(self, cycle_units: Exact, charged_mc: int, budget_mc: int) -> int | None:
         before = scaled(cycle_units)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from customers.errors import FieldError, ValidationFailed
 from customers.kernel.amounts import AMOUNT_MAX
-from metering.engine.pricing import Rate, cost
+from metering.engine.pricing import Rate, cost, steady
 from metering.errors import NoRateForProperty
 from metering.selectors.config import EnvironmentConfig, MetricConfig, config_ask
 from metering.selectors.rule_versions import RuleConfig
@@ -45,6 +45,8 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     dimension: str
     value: str
     cost_mc: int
+    #: The cycle's units, from and to, at which the cost is the same.
+    steady: tuple[Decimal, Decimal] | None
 
 
 NOBODY: Final = Standing()
@@ -86,6 +88,9 @@ def quote_make(
             dimension=getattr(rule.pricing, "dimension", ""),
             value=value,
             cost_mc=cost_at(rate, units=units, standing=standing, field=field),
+            steady=steady(rate, units=units, cycle_units=standing.cycle_units)
+            if rate.depends_on_cycle
+            else None,
         )
 
     return config_ask(environment_id, question)

@@ -146,6 +146,7 @@ def _quote(environment_id: UUID, usage: UsageInput, standing: Standing, now: dat
 def _call(caller: Caller, usage: UsageInput, standing: Standing, quote: Quote, now: datetime) -> Any:
     def attempt() -> Any:
         counted = quote.rate.depends_on_cycle
+        steady_from, steady_to = quote.steady or (None, None)
         return call_function(
             "metering_usage_record_v1",
             environment=caller.environment_id,
@@ -164,6 +165,8 @@ def _call(caller: Caller, usage: UsageInput, standing: Standing, quote: Quote, n
             value=quote.value,
             cycle_units=Decimal(standing.cycle_units) if counted else None,
             cycle_charged=standing.cycle_charged_mc if counted else None,
+            steady_from=steady_from,
+            steady_to=steady_to,
             units=Decimal(usage.units),
             cost=quote.cost_mc,
             key=usage.key,

@@ -3,14 +3,16 @@
 -- The cost was computed by the caller from the environment's rules as of `p_config_version`, for the customer and plan
 -- variant it expected (NULL when only default rules exist; then `p_scoped` is false and nothing is compared).
 -- With a rule whose price depends on the cycle, `p_cycle_units` and `p_cycle_charged` are where the customer was taken
--- to stand in it (for the property `p_dimension` with `p_value`, '' when the rule has none); NULL otherwise.
+-- to stand in it (for the property `p_dimension` with `p_value`, '' when the rule has none); NULL otherwise. Wherever
+-- from `p_steady_from` to `p_steady_to` they stand, the cost is the same; NULL when only there.
 --
 -- status: accepted | duplicate | key-reused | stale-config | reprice (the customer or variant is another: see
 -- `customer_id`, `plan_variant_id`) | stale-counter (see `cycle_units`, `cycle_charged`) | customer-not-found | suspended | insufficient | catch-up-due.
 CREATE OR REPLACE FUNCTION metering_usage_record_v1(
   p_environment uuid, p_config_version bigint, p_by text, p_reference text, p_new_customer uuid, p_event uuid,
   p_metric uuid, p_metric_key text, p_rule uuid, p_scoped boolean, p_priced_customer uuid, p_priced_variant uuid,
-  p_dimension text, p_value text, p_cycle_units numeric, p_cycle_charged bigint, p_units numeric, p_cost bigint, p_key text, p_fingerprint bytea, p_timestamp timestamptz, p_properties jsonb,
+  p_dimension text, p_value text, p_cycle_units numeric, p_cycle_charged bigint,
+  p_steady_from numeric, p_steady_to numeric, p_units numeric, p_cost bigint, p_key text, p_fingerprint bytea, p_timestamp timestamptz, p_properties jsonb,
   p_metadata jsonb, p_actor text, p_request text, p_now timestamptz,
   OUT status text, OUT event_id uuid, OUT cost bigint, OUT customer_id uuid, OUT plan_variant_id uuid,
   OUT effective bigint, OUT cycle_units numeric, OUT cycle_charged bigint
@@ -26,6 +28,7 @@ DECLARE
   v_blocks uuid[];
   v_amounts bigint[];
   v_missing bigint;
+  v_rings boolean;
   -- An event's entry goes by the event's id.
   v_entry uuid := CASE WHEN p_cost > 0 THEN p_event END;
 BEGIN
@@ -33,8 +36,9 @@ BEGIN
   -- catalogue's version, the customer (as customers_customer_find has it) with their policy, the event this key made
   -- before.
   SELECT e.config_version, c.id, c.overage_policy, c.overage_limit_mc,
+      c.low_balance_threshold_mc IS NOT NULL OR e.tells_consumption,
       metering_replay_status(u.customer_id, u.fingerprint, c.id, p_fingerprint), u.id, u.cost_mc
-    INTO v_version, v_customer, v_policy, v_limit, status, event_id, cost
+    INTO v_version, v_customer, v_policy, v_limit, v_rings, status, event_id, cost
     FROM customers_environment e
     LEFT JOIN customers_customer c ON c.id = coalesce(v_customer, (
       SELECT f.id FROM customers_customer f
@@ -76,7 +80,8 @@ BEGIN
     WHEN a.catch_up_at <= v_now THEN 'catch-up-due'
     WHEN a.usage_suspended IS NOT NULL THEN 'suspended'
     WHEN p_scoped AND (p_priced_customer, p_priced_variant) IS DISTINCT FROM (v_customer, a.plan_variant_id) THEN 'reprice'
-    WHEN (cycle_units, cycle_charged) IS DISTINCT FROM (p_cycle_units, p_cycle_charged) THEN 'stale-counter'
+    WHEN (cycle_units, cycle_charged) IS DISTINCT FROM (p_cycle_units, p_cycle_charged)
+      AND (cycle_units BETWEEN p_steady_from AND p_steady_to) IS NOT TRUE THEN 'stale-counter'
     WHEN p_cost > 0 AND NOT billing_debit_allowed(v_policy, v_limit, effective, p_cost, v_missing) THEN 'insufficient'
     ELSE 'accepted' END;
   IF status <> 'accepted' THEN
@@ -87,8 +92,8 @@ BEGIN
     received_at, properties, metadata, ledger_entry_id, actor, request_id, cycle_units, cycle_charged_mc
   ) VALUES (
     p_event, p_environment, v_customer, p_metric, p_rule, p_units, p_cost, p_key, p_fingerprint,
-    coalesce(p_timestamp, v_now), v_now, p_properties, p_metadata, v_entry, p_actor, p_request, p_cycle_units,
-    p_cycle_charged
+    coalesce(p_timestamp, v_now), v_now, p_properties, p_metadata, v_entry, p_actor, p_request, cycle_units,
+    cycle_charged
   ) ON CONFLICT (environment_id, idempotency_key) DO NOTHING;
   IF NOT FOUND THEN
     -- The same key came in meanwhile, for this customer or another; it is committed now.
@@ -104,9 +109,8 @@ BEGIN
   END IF;
   IF p_cost > 0 THEN
     effective := effective - p_cost;
-    a := billing_debit_book(a, v_entry, 'debit', p_cost, v_blocks, v_amounts, v_missing, v_policy,
+    PERFORM billing_debit_store(a, v_entry, 'debit', p_cost, v_blocks, v_amounts, v_missing, v_policy, v_rings,
       ROW('event', p_event, p_actor, '', p_key, p_request, p_metadata)::billing_cause, v_now);
-    PERFORM billing_account_store(a, v_now);
   END IF;
 END $$;
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metering.engine.pricing import Rate, affordable_units, breakdown, cost, definition_parse
+from metering.engine.pricing import Rate, affordable_units, breakdown, cost, definition_parse, steady
 from tests.metering.pricing_by_hand import cost_by_hand
 
 prices = st.one_of(
@@ -169,3 +169,46 @@ def test_what_is_stored_reads_as_what_was_given(definition):
     stored = json.loads(json.dumps(one.to_json()))
     assert rate(stored) == one
     assert rate(stored).to_json() == stored
+
+
+@given(
+    definition=st.one_of(
+        packages, graduated, st.builds(lambda terms, minimum: {**terms, **minimum}, graduated, minimums)
+    ),
+    units=quantities,
+    cycle_units=quantities,
+    elsewhere=quantities,
+    charged_mc=charges,
+)
+def test_a_steady_cost_is_the_same_wherever_it_is_said_to_be(
+    definition, units, cycle_units, elsewhere, charged_mc
+):
+    found = rate(definition)
+    bounds = steady(found, units=units, cycle_units=cycle_units)
+    if bounds is None:
+        return
+    first, last = bounds
+    assert first <= cycle_units <= last
+    there = cost(found, units=units, cycle_units=cycle_units, charged_mc=0)
+    for standing in {first, min(last, Decimal(10**6)), max(first, min(elsewhere, last))}:
+        if standing >= 0:
+            assert cost(found, units=units, cycle_units=standing, charged_mc=charged_mc) == there
+
+
+@given(
+    rate_mc=st.integers(0, 2000),
+    units=st.integers(1, 20),
+    cycle_units=st.integers(0, 200),
+    definition=volume,
+)
+def test_whole_prices_are_steady_inside_a_tier_and_volumes_never(rate_mc, units, cycle_units, definition):
+    tiers = [{"up_to": "100", "credit_cost": str(rate_mc)}, {"up_to": None, "credit_cost": "1"}]
+    bounds = steady(rate({"cost_type": "tiered", "tiers": tiers}), units=units, cycle_units=cycle_units)
+
+    if cycle_units + units <= 100:
+        assert bounds == (Decimal(0), Decimal(100 - units))
+    elif cycle_units >= 100:
+        assert bounds == (Decimal(100), Decimal("Infinity"))
+    else:
+        assert bounds is None
+    assert steady(rate(definition), units=units, cycle_units=cycle_units) is None

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from customers.kernel.database import call_function, environment_scope
+from metering.models import UsageEvent
+from metering.services import quotes
 from tests.conftest import Api, Character
 from tests.making import balance, give, history, make_metric, make_rule, use
 
@@ -351,3 +355,35 @@ def test_a_tiered_hot_account_neither_loses_nor_repeats_a_price(
     assert {answer.status for each in answers for answer in each} == {202}
     assert sum(answer["estimated_cost"] for each in answers for answer in each) == 50 * 10 + 50 * 1
     assert balance(api)["balance"] == 10_000 - 550
+
+
+def test_an_old_guess_inside_the_tier_costs_no_second_call(
+    api: Api, acme: Character, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a customer whom this process last saw before five more units came in
+    tiers = [{"up_to": 10, "credit_cost": 10}, {"up_to": None, "credit_cost": 1}]
+    make_metric(api, cost_type="tiered", tiers=tiers)
+    give(api, 10_000)
+    use(api, 5)
+    quotes._guesses.clear()
+    calls: list[str] = []
+
+    def watched(name: str, **arguments: Any) -> Any:
+        calls.append(name)
+        return call_function(name, **arguments)
+
+    monkeypatch.setattr("metering.services.usage.call_function", watched)
+    # when
+    within = use(api, 5)
+    asked = list(calls)
+    quotes._guesses.clear()
+    beyond = use(api, 5)
+    # then
+    assert (within["estimated_cost"], beyond["estimated_cost"]) == (50, 5)
+    assert asked == ["metering_usage_record_v1"]
+    # where the customer was taken to be in the first tier, the answer told otherwise
+    assert calls == ["metering_usage_record_v1"] * 3
+    # and each event says where it really stood
+    with environment_scope(acme.test.id):
+        stood = list(UsageEvent.objects.order_by("id").values_list("cycle_units", "cycle_charged_mc"))
+    assert stood == [(Decimal(0), 0), (Decimal(5), 50), (Decimal(10), 100)]
