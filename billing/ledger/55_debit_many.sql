@@ -93,27 +93,37 @@ BEGIN
     JOIN billing_credit_account a ON a.customer_id = s.account
   ), f AS MATERIALIZED (
     -- Eight blocks are nearly always enough; adding up all of an account with a thousand would cost a thousand times more.
-    SELECT t.account, t.total, b.block, (sum(b.free) OVER w - b.free)::bigint AS lo, (sum(b.free) OVER w)::bigint AS hi,
+    SELECT t.*, b.block, (sum(b.free) OVER w - b.free)::bigint AS lo, (sum(b.free) OVER w)::bigint AS hi,
       sum(b.free) OVER (PARTITION BY t.account) >= t.total AS suffices
     FROM t CROSS JOIN LATERAL (SELECT * FROM billing_blocks_burning(t.account, t.at) LIMIT 8) b
     WINDOW w AS (PARTITION BY t.account ORDER BY b.place)
   ), r AS MATERIALIZED (
-    SELECT f.account, f.block, f.lo, least(f.hi, f.total) AS hi FROM f WHERE f.suffices AND f.lo < f.total
+    SELECT f.account, f.environment_id, f.balance_mc, f.reserved_mc, f.sequence, f.at, f.block, f.lo,
+      least(f.hi, f.total) AS hi
+    FROM f WHERE f.suffices AND f.lo < f.total
     UNION ALL
-    SELECT t.account, p.block, p.lo, p.hi FROM t CROSS JOIN LATERAL billing_debit_ranges(t.account, t.total, t.at) p
+    SELECT t.account, t.environment_id, t.balance_mc, t.reserved_mc, t.sequence, t.at, p.block, p.lo, p.hi
+    FROM t CROSS JOIN LATERAL billing_debit_ranges(t.account, t.total, t.at) p
     WHERE NOT EXISTS (SELECT FROM f WHERE f.account = t.account AND f.suffices)
   ), e AS (
-    SELECT d.n, array_agg(r.block ORDER BY r.lo) AS blocks,
-      array_agg(greatest(r.lo, d.upto - d.amount) - least(r.hi, d.upto) ORDER BY r.lo) AS amounts
-    FROM d JOIN r ON r.account = d.account AND r.hi > d.upto - d.amount AND r.lo < d.upto GROUP BY d.n
+    -- Both have the same accounts. The planner, who takes arrays for short, would compare each debit with each range; a
+    -- full join it must hash or sort.
+    SELECT d.n, d.nth, d.entry, d.account, d.amount, d.upto, d.source, d.actor, d.key, d.request, d.metadata,
+      r.environment_id, r.balance_mc, r.reserved_mc, r.sequence, r.at,
+      array_agg(r.block ORDER BY r.lo) FILTER (WHERE r.hi > d.upto - d.amount AND r.lo < d.upto) AS blocks,
+      array_agg(greatest(r.lo, d.upto - d.amount) - least(r.hi, d.upto) ORDER BY r.lo)
+        FILTER (WHERE r.hi > d.upto - d.amount AND r.lo < d.upto) AS amounts
+    FROM d FULL JOIN r ON r.account = d.account
+    GROUP BY d.n, d.nth, d.entry, d.account, d.amount, d.upto, d.source, d.actor, d.key, d.request, d.metadata,
+      r.environment_id, r.balance_mc, r.reserved_mc, r.sequence, r.at
   ), entries AS (
     INSERT INTO billing_ledger_entry (
       id, environment_id, account_id, sequence, kind, amount_mc, block_ids, block_amounts, balance_after_mc,
       effective_after_mc, source_type, source_id, actor, reason, idempotency_key, request_id, metadata, occurred_at)
-    SELECT d.entry, t.environment_id, d.account, t.sequence + d.nth, 'debit', -d.amount, e.blocks, e.amounts,
-      t.balance_mc - d.upto, t.balance_mc - d.upto - t.reserved_mc, p_source_type, d.source, d.actor, '', d.key,
-      coalesce(d.request, ''), d.metadata, t.at
-    FROM d JOIN t ON t.account = d.account JOIN e ON e.n = d.n ORDER BY d.n
+    SELECT e.entry, e.environment_id, e.account, e.sequence + e.nth, 'debit', -e.amount, e.blocks, e.amounts,
+      e.balance_mc - e.upto, e.balance_mc - e.upto - e.reserved_mc, p_source_type, e.source, e.actor, '', e.key,
+      coalesce(e.request, ''), e.metadata, e.at
+    FROM e ORDER BY e.n
   ), blocks AS (
     UPDATE billing_credit_block b
       SET remaining_mc = b.remaining_mc - (r.hi - r.lo),
@@ -122,10 +132,9 @@ BEGIN
   )
   UPDATE billing_credit_account a SET
     balance_mc = a.balance_mc - t.total, sequence = a.sequence + t.entries, version = a.version + t.entries,
-    last_entry_at = t.at,
-    overdraft_mc = a.overdraft_mc + coalesce(
-      (SELECT r.hi - r.lo FROM r WHERE r.account = t.account AND r.block IS NULL), 0)
-  FROM t WHERE a.customer_id = t.account;
+    last_entry_at = t.at, overdraft_mc = a.overdraft_mc + coalesce(o.amount, 0)
+  FROM t LEFT JOIN (SELECT r.account, r.hi - r.lo AS amount FROM r WHERE r.block IS NULL) o ON o.account = t.account
+  WHERE a.customer_id = t.account;
 END $$;
 
 -- The debits of `p_only` among many, one by one.

@@ -95,9 +95,11 @@ class _Progress:
 def _recorded(environment_id: UUID, wishes: Sequence[UsageWish], now: datetime) -> list[Outcome]:
     progress = _Progress()
     for _ in range(_ATTEMPTS):
+        # Before the transaction: what is read inside one is not kept for the next batch.
+        config = config_get(environment_id)
         try:
             with transaction.atomic():
-                return _attempt(environment_id, wishes, progress, now)
+                return _attempt(config, wishes, progress, now)
         except _Again:
             _catch_up(environment_id, progress, now)
         except psycopg.errors.DeadlockDetected:
@@ -106,9 +108,8 @@ def _recorded(environment_id: UUID, wishes: Sequence[UsageWish], now: datetime) 
 
 
 def _attempt(
-    environment_id: UUID, wishes: Sequence[UsageWish], progress: _Progress, now: datetime
+    config: EnvironmentConfig, wishes: Sequence[UsageWish], progress: _Progress, now: datetime
 ) -> list[Outcome]:
-    config = config_get(environment_id)
     if any(wish.caller.knows(config.version) < config.version for wish in wishes):
         raise ConfigMoved
     decisions = _open(config, wishes, progress, now)
@@ -116,13 +117,13 @@ def _attempt(
     if progress.due:
         raise _Again
     decisions.quote(wish.usage for wish in wishes)
-    _read_counters(environment_id, decisions.counters, now)
+    _read_counters(config.environment_id, decisions.counters, now)
     outcomes: list[Outcome] = [decisions.decide(wish.caller, wish.usage) for wish in wishes]
     if decisions.to_make:
         progress.make |= decisions.to_make
         raise _Again
     if decisions.rows:
-        _store(environment_id, decisions, now)
+        _store(config.environment_id, decisions, now)
     return outcomes
 
 

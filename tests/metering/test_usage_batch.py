@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from customers.kernel.database import call_function
+from metering.selectors import config
 from tests.conftest import Api, Character
 from tests.making import balance, give, history, make_metric, make_rule, use
 
@@ -358,3 +360,23 @@ def test_one_batch_is_a_constant_number_of_round_trips(priced: Api, monkeypatch:
     send(priced, *[event(1, by=f"user_{n % 3}") for n in range(100)])
     # then
     assert called == ["metering_usage_open_v1", "metering_usage_store_v1"]
+
+
+def test_a_process_that_sees_only_batches_reads_the_catalogue_once(
+    priced: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a process that knows nothing yet
+    loads: list[object] = []
+    load = config._load
+
+    def counted(environment_id: UUID, **before: Any) -> config.EnvironmentConfig:
+        loads.append(environment_id)
+        return load(environment_id, **before)
+
+    monkeypatch.setattr(config, "_load", counted)
+    config.config_forget()
+    # when
+    for number in range(3):
+        assert statuses(send(priced, event(1), key=f"batch-{number}")) == ["accepted"]
+    # then
+    assert len(loads) == 1
