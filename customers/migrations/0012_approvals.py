@@ -23,7 +23,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION customers_refuse_change();
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("customers", "0010_second_factor"),
+        ("customers", "0011_shorter_checks"),
     ]
 
     operations = [
