@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from benchmarks import aggregations, growth, keys, ledger, renewals, requests, volume, webhooks
+from benchmarks import aggregations, growth, keys, ledger, pages, renewals, requests, volume, webhooks
 from benchmarks.http import http
 from benchmarks.instance import Instance
 from benchmarks.pgbench import pgbench, usage_script
@@ -72,6 +72,10 @@ def p50(of: str, to: str) -> Callable[[Figures], float]:
 
 def p99(of: str, to: str) -> Callable[[Figures], float]:
     return lambda figures: figures[of]["p99_ms"] / figures[to]["p99_ms"]
+
+
+def _p95(name: str, figures: Figures) -> float:
+    return figures[name]["p95_ms"]
 
 
 def _cpu(figures: Mapping[str, float]) -> float:
@@ -328,6 +332,13 @@ CASES: Final[Mapping[str, Case]] = {
         aims=tuple(
             Aim(name=f"{name}, time to bare SQL", of=p50(name, f"{name}, bare"), at_most=2)
             for name in aggregations.NAMES
+        ),
+    ),
+    "pages": Case(
+        title="Pages of the admin over a grown ledger, one after another",
+        open=lambda instance, _: pages.pages(instance),
+        aims=tuple(
+            Aim(name=f"p95 of {name} in ms", of=partial(_p95, name), at_most=300) for name in pages.PAGES
         ),
     ),
     "keys": Case(

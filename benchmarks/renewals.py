@@ -31,7 +31,7 @@ def renewals(instance: Instance) -> Iterator[Mapping[str, Alternative]]:
         text=True,
     )
     try:
-        _answer(process)
+        answer(process)
         settle(instance.superuser_url)
         yield {name: partial(_sample, process, name) for name in ("many", "few")}
     finally:
@@ -43,7 +43,7 @@ def _sample(process: subprocess.Popen[str], name: str) -> Sample:
     assert process.stdin is not None
     process.stdin.write(f"{name}\n")
     process.stdin.flush()
-    found = _answer(process)
+    found = answer(process)
     count = found["count"]
     # PostgreSQL's time is not told: it has also advanced the other group, which is not counted.
     return Sample(
@@ -52,9 +52,10 @@ def _sample(process: subprocess.Popen[str], name: str) -> Sample:
     )
 
 
-def _answer(process: subprocess.Popen[str]) -> Any:
+def answer(process: subprocess.Popen[str]) -> Any:
+    """The next line that a process of ours says, as JSON."""
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError("the scheduler ended")
+        raise RuntimeError("the process ended")
     return json.loads(line)

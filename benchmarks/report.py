@@ -12,6 +12,7 @@ _COLUMNS = {
     "server_us": ("server µs", 0),
     "postgres_us": ("postgres µs", 0),
     "p50_ms": ("p50 ms", 3),
+    "p95_ms": ("p95 ms", 2),
     "p99_ms": ("p99 ms", 2),
 }
 
@@ -37,7 +38,7 @@ def text(*, name: str, found: Mapping[str, Any]) -> str:
 
 
 def _row(name: str, cells: list[str]) -> str:
-    return f"  {name:<14}" + "".join(f"{cell:>13}" for cell in cells)
+    return f"  {name:<24}" + "".join(f"{cell:>13}" for cell in cells)
 
 
 def _aim(aim: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ class Sample:
     server_us: float | None = None
     postgres_us: float | None = None
     p50_ms: float | None = None
+    p95_ms: float | None = None
     p99_ms: float | None = None
     errors: int = 0
     examples: Sequence[str] = ()
