@@ -20,6 +20,7 @@ class BillingConfig(AppConfig):
         due = import_module("billing.services.due_source")
         due_work_register(name="credits", next_due=due.credits_next_due, run=due.credits_run)
         latest_fact_register(due.credits_latest_fact)
+        latest_fact_register(due.invoices_latest_fact)
         charges = import_module("billing.services.automatic_charges")
         due_work_register(name="charges", next_due=charges.charges_next_due, run=charges.charges_run)
         invoices = import_module("billing.services.invoices")

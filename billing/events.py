@@ -128,6 +128,12 @@ _INVOICE: Final[dict[str, Any]] = {
     "due_date": "2026-05-15T00:00:00Z",
 }
 _INVOICE_PAID: Final = {**_INVOICE, "status": "paid", "amount_paid": 14900, "amount_due": 0}
+_PAYMENT: Final = {
+    "payment_id": "pay_01k7x3s9c5ef6v8b2n4m6q8r0t",
+    "payment_intent_id": "pi_3Nx8kStripe123456",
+    "provider": "stripe",
+    "attempt": 1,
+}
 event_type(
     "invoice.issued",
     "An invoice got its number: its amounts stand, and the customer owes them. One that comes to nothing is "
@@ -137,14 +143,14 @@ event_type(
 event_type(
     "invoice.paid",
     "All of an invoice is paid: by a provider, by hand, by credit, or because a credit note took back what was due.",
-    {**_INVOICE_PAID, "amount": 14900, "payment_id": "pay_01k7x3s9c5ef6v8b2n4m6q8r0t", "provider": "stripe"},
+    {**_INVOICE_PAID, "amount": 14900, **_PAYMENT},
 )
 event_type(
     "invoice.payment_failed",
     "An attempt to charge an invoice failed; it stays open. `next_attempt_at` says when it is tried again by itself.",
     {
         **_INVOICE,
-        "payment_id": "pay_01k7x3s9c5ef6v8b2n4m6q8r0t",
+        **_PAYMENT,
         "failure_code": "card_declined",
         "failure_message": "The card was declined.",
         "next_attempt_at": "2026-05-04T00:00:00Z",

@@ -37,7 +37,7 @@ class StripeForm(forms.Form):
         max_length=255,
         label="Webhook signing secret",
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-        help_text="whsec_…, of the endpoint at Stripe that sends to the address below.",
+        help_text="whsec_…, of the endpoint at Stripe that sends to the address above.",
     )
     reason = ReasonField()
 

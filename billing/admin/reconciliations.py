@@ -49,7 +49,8 @@ class ReconciliationAdmin(RecordAdmin):
     @admin.display(description="Result")
     def result(self, made: Reconciliation) -> SafeString:
         count = made.totals["differences"]
-        return badge("Agrees", "good") if not count else badge(f"{count:,} differences", "bad")
+        words = "1 difference" if count == 1 else f"{count:,} differences"
+        return badge(words, "bad") if count else badge("Agrees", "good")
 
     @admin.display(description="By")
     def who(self, made: Reconciliation) -> str:

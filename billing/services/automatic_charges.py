@@ -25,6 +25,7 @@ from billing.services.invoice_states import (
     invoice_uncollectible,
 )
 from billing.services.payments import Wish, invoice_charge
+from billing.services.provider_accounts import STRIPE
 from customers.errors import DomainError
 from customers.kernel.caller import Caller
 from customers.kernel.database import call_all, call_one, environment_scope
@@ -122,8 +123,15 @@ def _fail(caller: Caller, invoice_id: UUID, refusal: DomainError, now: datetime)
         return
     is_given_up = dunning_note(invoice=invoice, is_automatic=True, now=now)
     at = invoice.next_charge_at
-    why = {"payment_id": None, "failure_code": refusal.code, "failure_message": refusal.detail}
-    told = {**why, "next_attempt_at": instant_text(at) if at else None}
+    told = {
+        "payment_id": None,
+        "payment_intent_id": None,
+        "provider": invoice.customer.payment_provider or STRIPE,
+        "attempt": 0,
+        "failure_code": refusal.code,
+        "failure_message": refusal.detail,
+        "next_attempt_at": instant_text(at) if at else None,
+    }
     invoice_payment_failed(caller=caller, invoice=invoice, data=told, now=now)
     if is_given_up:
         invoice_uncollectible(caller=caller, invoice=invoice, now=now)

@@ -28,6 +28,7 @@ _LATEST: Final = (
 _GRANTED: Final = (
     "SELECT max(created_at) FROM billing_credit_block WHERE environment_id = $1 AND state = 'pending'"
 )
+_INVOICED: Final = "SELECT max(occurred_at) FROM billing_invoice_event WHERE environment_id = $1"
 _ACCOUNTS_OF_A_BATCH: Final = 500
 
 
@@ -55,3 +56,9 @@ def credits_latest_fact(*, environment_id: UUID) -> Moment | None:
     if granted is not None and granted[0] is not None and (moved is None or moved.at < granted[0]):
         return Moment(at=granted[0], what="a grant of credits that start later")
     return moved
+
+
+def invoices_latest_fact(*, environment_id: UUID) -> Moment | None:
+    """The last thing that happened to an invoice: it was made, issued, charged, paid."""
+    row = call_one(_INVOICED, [environment_id])
+    return Moment(at=row[0], what="an invoice's event") if row and row[0] is not None else None

@@ -113,7 +113,9 @@ def _came_after_all(payment: Payment, told: ProviderPayment) -> bool:
 def _note(payment: Payment, told: ProviderPayment, now: datetime) -> None:
     payment.provider_payment_id = told.id or payment.provider_payment_id
     payment.action_url = told.action_url[:2000]
-    payment.failure_code, payment.failure_message = told.failure_code, told.failure_message
+    is_canceled = told.told is Told.CANCELED and not told.failure_code
+    payment.failure_code = "canceled" if is_canceled else told.failure_code
+    payment.failure_message = "It was canceled at the provider." if is_canceled else told.failure_message
     payment.updated_at = now
     payment.asked_until = payment.ask_again_at = None
 

@@ -40,7 +40,7 @@ def refund_begin(*, caller: Caller, credit_note: CreditNote, now: datetime) -> N
     """Set the money aside on the payment, in the transaction that makes the credit note, and send it once that is
     committed. The invoice is locked. Raises RefundNotPossible.
     """
-    payment = _payment_of(credit_note)
+    payment = payment_of(credit_note)
     if payment is None or payment.provider == MANUAL:
         raise RefundNotPossible
     if payment.refunded_minor + credit_note.amount_minor > payment.amount_minor:
@@ -53,7 +53,7 @@ def refund_begin(*, caller: Caller, credit_note: CreditNote, now: datetime) -> N
 def refund_pursue(*, caller: Caller, credit_note_id: UUID, now: datetime) -> None:
     """Have a pending refund made; asked twice it is made once. Raises PaymentProviderUnavailable."""
     note = CreditNote.objects.filter(id=credit_note_id, refund_status=RefundStatus.PENDING).first()
-    payment = _payment_of(note) if note else None
+    payment = payment_of(note) if note else None
     if note is None or payment is None:
         return
     _ask_in(note.id, _UNKNOWN)
@@ -79,7 +79,7 @@ def refund_settle(*, caller: Caller, credit_note_id: UUID, refund: ProviderRefun
         data={"provider_refund_id": refund.id},
         now=now,
     )
-    payment = _payment_of(note)
+    payment = payment_of(note)
     if payment is not None and found.refund_status == RefundStatus.PENDING and refund.has_failed:
         _give_back(payment, -note.amount_minor, now)
 
@@ -114,7 +114,8 @@ def _ask_in(credit_note_id: UUID, delay: timedelta) -> None:
     CreditNote.objects.filter(id=credit_note_id).update(refund_ask_at=system_now() + delay)
 
 
-def _payment_of(note: CreditNote) -> Payment | None:
+def payment_of(note: CreditNote) -> Payment | None:
+    """What is paid back of."""
     return Payment.objects.filter(invoice_id=note.invoice_id, status=PaymentStatus.SUCCEEDED).first()
 
 

@@ -27,7 +27,7 @@ from billing.gateways.payments.provider import (
 from billing.gateways.payments.stripe_api import KEY, EventRefused, event_read
 from billing.models import CreditNote, Payment, PaymentStatus, ProviderAccount, ProviderEvent
 from billing.services.payment_outcomes import payment_settle
-from billing.services.payment_refunds import refund_settle
+from billing.services.payment_refunds import payment_of, refund_settle
 from billing.services.provider_accounts import STRIPE, provider_named, webhook_secret_of
 from customers.kernel.caller import Caller
 from customers.kernel.clock import system_now
@@ -157,7 +157,7 @@ def _applied(environment_id: UUID, event: _Event) -> tuple[Payment | None, str]:
     if event.object.get("object") == "payment_intent":
         return _payment_applied(caller, event, now)
     if event.object.get("object") == "refund":
-        return None, _refund_applied(caller, event, now)
+        return _refund_applied(caller, event, now)
     return None, IGNORED
 
 
@@ -187,7 +187,7 @@ def _fetched(payment: Payment, provider_payment_id: str) -> ProviderPayment | No
         raise PaymentProviderUnavailable(retry_after_seconds=60) from None
 
 
-def _refund_applied(caller: Caller, event: _Event, now: datetime) -> str:
+def _refund_applied(caller: Caller, event: _Event, now: datetime) -> tuple[Payment | None, str]:
     note_id = typeid_parse("cnt", event.key.removeprefix("refund-"))
     note = (
         CreditNote.objects.filter(environment_id=caller.environment_id, id=note_id).first()
@@ -196,7 +196,7 @@ def _refund_applied(caller: Caller, event: _Event, now: datetime) -> str:
     )
     status = event.object.get("status")
     if note is None or status not in {"succeeded", "failed", "canceled"}:
-        return IGNORED
+        return None, IGNORED
     refund = ProviderRefund(id=str(event.object.get("id")), has_failed=status != "succeeded")
     refund_settle(caller=caller, credit_note_id=note.id, refund=refund, now=now)
-    return f"refund {status}"
+    return payment_of(note), f"refund {status}"

@@ -32,7 +32,16 @@ _ABOUT_CUSTOMER: Final[dict[str, Any]] = {
         "display_name": "Quickstart User",
     },
 }
-_NULLABLE: Final = frozenset({"external_customer_id", "external_id", "display_name"})
+_NULLABLE: Final = frozenset(
+    {
+        "external_customer_id",
+        "external_id",
+        "display_name",
+        "payment_id",
+        "payment_intent_id",
+        "next_attempt_at",
+    }
+)
 _INTRODUCTION: Final = """
 <h1>Webhooks</h1>
 <p>An event is recorded in the transaction of what caused it, and sent as a POST with a flat JSON body to every

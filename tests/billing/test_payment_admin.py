@@ -269,7 +269,7 @@ class TestReconciliations:
         assert "Amount differs" in shown
         assert "148.00" in shown
         assert "/admin/billing/invoice/inv_01k7x3s9c5ef6v8b2n4m6q8r0t/change/" in shown
-        assert "1 differences" in desk.open(RECONCILIATIONS)
+        assert "1 difference" in desk.open(RECONCILIATIONS)
 
     def test_another_one_is_asked_for(self, desk, world):
         answer = desk.send(

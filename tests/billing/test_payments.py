@@ -397,3 +397,24 @@ class TestRefunds:
         (payment,) = api.get("/v1/payments")["data"]
         assert (payment["amount"], payment["amount_refunded"]) == (14900, 900)
         assert state(world, invoice) == ("paid", ["charge_attempted", "paid", "credited", "refunded"])
+
+
+class TestClock:
+    def test_no_clock_is_set_to_before_an_invoice_was_charged(self, api, world):
+        charge(api, invoice_of(world))
+
+        answer = api.post("/v1/test-clock", {"frozen_time": (NOW - timedelta(days=1)).isoformat()})
+
+        assert answer.refusal() == (409, "test-clock-behind-facts")
+
+    def test_what_a_customer_lacks_counts_as_a_failed_charge(self, api, acme, world):
+        connected = {"secret_key": "sk_test_1", "webhook_secret": "whsec_1"}
+        assert api.send("PUT", "/v1/payment-providers/stripe", connected).status == 200
+        customer = make_customer(world, payment_provider="stripe")
+        invoice = make_invoice(world, customer, 14_900, source="automatic")
+
+        api.post("/v1/test-clock/advance", {"to": (NOW + timedelta(days=30)).isoformat()})
+
+        assert payments_of(world, invoice) == []
+        assert state(world, invoice) == ("uncollectible", ["charge_failed"] * 4 + ["uncollectible"])
+        assert told(world, "invoice.payment_failed")[0]["failure_code"] == "payment-details-missing"
