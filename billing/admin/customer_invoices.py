@@ -1,8 +1,7 @@
-"""What invoices add to a customer's page: the newest, what is due, the credit there is; and to its timeline."""
+"""What invoices add to a customer's page: the newest, what is due, the credit there is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
@@ -14,16 +13,14 @@ from billing.admin.invoice_text import (
     badges_of,
     due_shown,
     invoice_link,
-    invoice_text,
     money_shown,
     period_text,
 )
 from billing.engine.money import money_text
-from billing.models import CreditBalance, Invoice, InvoiceEvent
+from billing.models import CreditBalance, Invoice
 from customers.admin.customer_panels import CustomerPanel, panel_register
 from customers.admin.display import instant_shown
-from customers.admin.records import list_url, record_url
-from customers.admin.timeline import Before, Happening, TimelineSource, timeline_register
+from customers.admin.records import list_url
 from customers.models import Customer
 
 _ROWS: Final = 8
@@ -62,31 +59,6 @@ def _credit(customer: Customer) -> str:
     return ", ".join(money_text(each.balance_minor, each.currency) for each in balances)
 
 
-def _happened(customer: Customer, before: Before, limit: int) -> Iterator[Happening]:
-    rows = before.of(InvoiceEvent.objects.filter(invoice__customer=customer), instant="occurred_at")
-    for event in rows.select_related("invoice").order_by("-occurred_at", "-id")[:limit]:
-        invoice = event.invoice
-        yield Happening(
-            at=event.occurred_at,
-            id=event.id,
-            title=event.type,
-            url=record_url(Invoice, invoice.public_id),
-            note=event.reason or invoice_text(invoice),
-            amount=money_shown(invoice.total_minor, invoice.currency),
-            actor=event.actor,
-        )
-
-
 panel_register(
     CustomerPanel(key="invoices", title="Invoices", order=6, permission="billing.view_invoice", render=_panel)
-)
-timeline_register(
-    TimelineSource(
-        kind="invoices",
-        label="Invoices",
-        order=25,
-        permission="billing.view_invoice",
-        load=_happened,
-        icon="request_quote",
-    )
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.template.loader import render_to_string
@@ -22,6 +22,16 @@ _PAYMENT_TONES = {
     PaymentStatus.FAILED: "bad",
     PaymentStatus.CANCELED: "neutral",
 }
+
+
+#: An address where more is known about a line, and what to call it; None when nothing is.
+LineLink = Callable[[InvoiceLine], tuple[str, str] | None]
+_line_links: Final[list[LineLink]] = []
+
+
+def line_link_register(line_link: LineLink) -> None:
+    """Have an invoice's page link its lines to what a higher app knows of them."""
+    _line_links.append(line_link)
 
 
 def lines_html(invoice: Invoice) -> str:
@@ -67,6 +77,7 @@ def _line(invoice: Invoice, line: InvoiceLine) -> dict[str, Any]:
         "amount": money_number(line.amount_minor, currency),
         "before": money_number(line.rated_before_minor, currency) if line.previous_id else "",
         "whole": money_number(line.rated_minor, currency),
+        "links": [found for line_link in _line_links if (found := line_link(line)) is not None],
         "parts": [_part(invoice, part) for part in _breakdown(line)],
         "is_dead": not line.is_live,
     }

@@ -79,7 +79,7 @@ class InvoiceAdmin(RecordAdmin):
     noun, nouns = "invoice", "invoices"
     id_prefix = "inv"
     icon = "request_quote"
-    list_display = ("number_shown", "customer_shown", "status_shown", "total", "due", "due_date", "created")
+    list_display = ("number_shown", "customer_shown", "status_shown", "total", "due", "due_date")
     list_display_links = ("number_shown",)
     list_filter = (StatusFilter, "source")
     list_select_related = ("customer",)
@@ -104,7 +104,7 @@ class InvoiceAdmin(RecordAdmin):
     @admin.display(description="Invoice")
     def number_shown(self, invoice: Invoice) -> SafeString:
         return format_html(
-            '<span class="p-two"><span class="p-keep">{}</span><span class="p-second">{}</span></span>',
+            '<span class="p-two"><span class="p-keep">{}</span><span class="p-second p-keep">{}</span></span>',
             invoice_text(invoice),
             period_text(invoice),
         )
@@ -128,10 +128,6 @@ class InvoiceAdmin(RecordAdmin):
     @admin.display(description="Due date")
     def due_date(self, invoice: Invoice) -> SafeString:
         return instant_shown(invoice.due_at)
-
-    @admin.display(description="Created")
-    def created(self, invoice: Invoice) -> SafeString:
-        return instant_shown(invoice.created_at)
 
     # --- One invoice
 

@@ -26,6 +26,7 @@ from customers.admin.records import Fact, Page, RecordAdmin, Section, record_url
 from customers.admin.requests import environment_of
 from customers.kernel.ids import typeid
 from customers.services.customers import customer_find_id
+from metering.admin.billed_events import InvoiceLineFilter, billed_facts
 from metering.admin.explain import price_sections
 from metering.models import BillableMetric, UsageEvent
 
@@ -50,7 +51,7 @@ class UsageEventAdmin(RecordAdmin):
     icon = "bolt"
     list_display = ("received", "customer_shown", "metric_shown", "units", "cost", "key_shown")
     list_display_links = ("received",)
-    list_filter = (MetricFilter,)
+    list_filter = (MetricFilter, InvoiceLineFilter)
     list_select_related = ("customer", "metric")
     search_fields = ("idempotency_key",)
     search_help_text = "Idempotency key, customer or event id (evt_…)"
@@ -105,6 +106,7 @@ class UsageEventAdmin(RecordAdmin):
             Fact("Ledger entry", link(record_url(LedgerEntry, entry), code(entry)) if entry else NOTHING),
             Fact("Happened", instant_shown(record.occurred_at), "the event's own timestamp"),
             Fact("Received", instant_shown(record.received_at)),
+            *billed_facts(record),
         ]
         trace = [
             Fact("Id", copyable(record.public_id)),

@@ -41,9 +41,9 @@ class Billing:
     is_late: bool
 
 
-def line_events(line: InvoiceLine) -> QuerySet[UsageEvent]:
+def line_events(line: InvoiceLine, *, among: QuerySet[UsageEvent] | None = None) -> QuerySet[UsageEvent]:
     """The events by which the line differs from the one before it: `effect` is `counted` or `taken_back` (voided)."""
-    events = UsageEvent.objects.filter(
+    events = (UsageEvent.objects.all() if among is None else among).filter(
         customer_id=line.invoice.customer_id,
         metric__key=line.metric_key,
         received_at__gte=line.period_start - _AHEAD,
