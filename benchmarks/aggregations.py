@@ -33,7 +33,8 @@ _METRIC: Final = """
 UPDATE metering_metric SET aggregation = %s, aggregation_property = %s, percentile = %s WHERE id = %s
 """
 _OURS: Final = """
-SELECT (metering_usage_compute_v1(%(environment)s, %(customer)s, %(metric)s, '2026-04-01Z', '2026-05-01Z')).quantity
+SELECT (metering_usage_compute_v1(%(environment)s::uuid, %(customer)s::uuid, %(metric)s::uuid, '2026-04-01Z',
+  '2026-05-01Z')).quantity
 """
 _FROM: Final = """
 FROM metering_usage_event WHERE customer_id = %(customer)s AND metric_id = %(metric)s

@@ -114,6 +114,7 @@ def invoice_create(
     idempotency_key: str | None = None,
     memo: str = "",
     metadata: Mapping[str, Any] | None = None,
+    reason: str = "",
     now: datetime,
 ) -> Invoice:
     """An invoice of these lines, issued unless it is to stay a draft. One customer's invoices are made one by one.
@@ -144,7 +145,7 @@ def invoice_create(
         updated_at=now,
     )
     _lines_store(invoice, lines)
-    _record(caller, invoice, "created", "", now)
+    _record(caller, invoice, "created", reason, now)
     if not is_draft:
         _issue(caller, invoice, now)
     return invoice

@@ -1,6 +1,7 @@
 """The admin of the subscriptions app: a client of its services. One module per noun."""
 
 from subscriptions.admin import (
+    customer_billing,
     customer_subscriptions,
     plan_grants,
     plan_variants,
@@ -11,6 +12,7 @@ from subscriptions.admin import (
 )
 
 __all__ = [
+    "customer_billing",
     "customer_subscriptions",
     "plan_grants",
     "plan_variants",

@@ -39,7 +39,7 @@ from subscriptions.services.subscriptions import subscription_create
 _ROWS: Final = 8
 
 
-def _subscriptions(customer: Customer) -> list[Subscription]:
+def subscriptions_on_page(customer: Customer) -> list[Subscription]:
     """The newest, read once for a page."""
     kept: list[Subscription] | None = getattr(customer, "subscriptions_on_page", None)
     if kept is None:
@@ -52,7 +52,7 @@ def _subscriptions(customer: Customer) -> list[Subscription]:
 
 
 def _panel(_request: HttpRequest, customer: Customer) -> str:
-    found = _subscriptions(customer)
+    found = subscriptions_on_page(customer)
     if not found:
         return ""
     rows = [_row(subscription) for subscription in found[:_ROWS]]
@@ -73,7 +73,9 @@ def _row(subscription: Subscription) -> dict[str, Any]:
 
 def _has_none_live(customer: Customer) -> bool:
     """Of subscriptions to price plans there may be several."""
-    return not any(each.status in LIVE_STATES and each.holds_credits for each in _subscriptions(customer))
+    return not any(
+        each.status in LIVE_STATES and each.holds_credits for each in subscriptions_on_page(customer)
+    )
 
 
 def _subscribe(act: Act) -> Outcome:

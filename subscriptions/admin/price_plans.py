@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -31,6 +32,13 @@ from subscriptions.admin.price_plan_forms import (
     terms_initial,
 )
 from subscriptions.admin.price_plan_text import charge_rows, charges_text, status_badge
+from subscriptions.admin.price_plan_trials import (
+    InvoiceAllForm,
+    WhatIfForm,
+    invoice_all,
+    what_if_initial,
+    what_if_try,
+)
 from subscriptions.admin.subscription_text import variant_link
 from subscriptions.admin.terms_text import money_text
 from subscriptions.engine.charges import charges_parse
@@ -130,13 +138,19 @@ class PricePlanAdmin(RecordAdmin):
         if not self._may_change(request):
             return []
         edit = Button("Edit", self._url("edit", plan), icon="edit", opens_dialog=True)
+        bill = Button(
+            "Invoice customers", self._url("invoice", plan), icon="request_quote", opens_dialog=True
+        )
+        billing = [bill] if self._may_invoice(request) else []
         if plan.archived_at:
-            return [edit]
+            return [*billing, edit]
         is_deprecated = _newest(plan).status == PricePlanStatus.DEPRECATED
         sell, stop = ("sell", "Sell again") if is_deprecated else ("deprecate", "Deprecate")
         return [
             Button("New version", self._url("version", plan), icon="add", tone="primary", opens_dialog=True),
             Button("Move subscribers", self._url("move", plan), icon="moving", opens_dialog=True),
+            Button("Try other prices", self._url("try", plan), icon="science", opens_dialog=True),
+            *billing,
             edit,
             Button(stop, self._url(sell, plan), icon="block", opens_dialog=True),
             Button("Archive", self._url("archive", plan), icon="archive", tone="danger", opens_dialog=True),
@@ -144,6 +158,9 @@ class PricePlanAdmin(RecordAdmin):
 
     def _url(self, deed: str, plan: PricePlan) -> str:
         return reverse(f"admin:subscriptions_priceplan_{deed}", args=[str(plan.id)])
+
+    def _may_invoice(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("billing.change_invoice"))
 
     def _may_change(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("subscriptions.change_plan"))
@@ -182,10 +199,11 @@ class PricePlanAdmin(RecordAdmin):
             back=record_url(PricePlan, plan.id),
             subject=f"{plan.name} ({plan.key})",
             is_danger=deed in {"archive", "deprecate"},
-            has_preview=deed in {"version", "move"},
-            initial=_initial(deed, plan),
+            has_preview=deed in {"version", "move", "try"},
+            initial=_initial(deed, plan, of_admin(request).now),
         )
-        return self.dialog_answer(request, dialog, allowed=self._may_change(request), original=plan)
+        allowed = self._may_change(request) and (deed != "invoice" or self._may_invoice(request))
+        return self.dialog_answer(request, dialog, allowed=allowed, original=plan)
 
 
 def _newest(plan: Any) -> PricePlanVersion:
@@ -271,13 +289,16 @@ def _variants_section(plan: PricePlan) -> list[Section]:
 def _form_of(deed: str, plan: Any) -> Callable[..., Any]:
     if deed == "move":
         return partial(MoveForm, versions=plan.versions_shown)
-    return {"version": PriceTermsForm, "edit": LabelForm}.get(deed, ReasonForm)
+    forms = {"version": PriceTermsForm, "edit": LabelForm, "try": WhatIfForm, "invoice": InvoiceAllForm}
+    return forms.get(deed, ReasonForm)
 
 
-def _initial(deed: str, plan: Any) -> dict[str, Any]:
+def _initial(deed: str, plan: Any, now: datetime) -> dict[str, Any]:
     newest = _newest(plan)
     if deed == "version":
         return terms_initial(newest, _major(newest.minimum_minor, newest.currency))
+    if deed == "try":
+        return what_if_initial(newest, _major(newest.minimum_minor, newest.currency), now)
     if deed == "move":
         return {"to_version": str(newest.version), "prorate": True}
     return {"name": plan.name, "metadata": plan.metadata or ""} if deed == "edit" else {}
@@ -388,4 +409,6 @@ _DEEDS: Final[Mapping[str, tuple[str, str, _Deed]]] = {
     "sell": ("Sell the newest version again", "Sell again", partial(_deprecate, False)),
     "archive": ("Archive price plan", "Archive", _archive),
     "move": ("Move subscribers", "Move", _move),
+    "try": ("Try other prices on the past", "Keep the result", what_if_try),
+    "invoice": ("Invoice its customers", "Invoice them", invoice_all),
 }

@@ -441,8 +441,6 @@ class Migration(migrations.Migration):
             """,
             migrations.RunSQL.noop,
         ),
-        migrations.RunSQL(
-            "GRANT SELECT ON subscriptions_period TO purser_kernel", migrations.RunSQL.noop
-        ),
+        migrations.RunSQL("GRANT SELECT ON subscriptions_period TO purser_kernel", migrations.RunSQL.noop),
         frozen_sql(__file__),
     ]

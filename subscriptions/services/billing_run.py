@@ -54,6 +54,7 @@ class BillAsked:
     only_automatic: bool = False
     idempotency_key: str | None = None
     memo: str = ""
+    reason: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -215,6 +216,7 @@ class _Run:
             idempotency_key=asked.idempotency_key,
             memo=asked.memo,
             metadata=asked.metadata,
+            reason=asked.reason,
             now=self.now,
         )
         PeriodInvoice.objects.bulk_create(self._period_invoice(bill, invoice) for bill in bills)
