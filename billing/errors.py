@@ -41,6 +41,24 @@ class ExceedsDebit(DomainError):
     code, status, title = "refund-exceeds-debit", 422, "More than was debited"
 
 
+class BlockNotFound(NotFound):
+    """No block of this customer has this id in the environment of the API key."""
+
+    code, title = "block-not-found", "There is no such block"
+
+
+class BlockSpent(Conflict):
+    """Nothing is left of the block: it was spent, has expired, or was voided before."""
+
+    code, title = "block-spent", "Nothing is left of the block"
+
+
+class BlockHeld(Conflict):
+    """All that is left of the block is held by open reservations. Try again when they have ended."""
+
+    code, title = "block-held", "What is left of the block is held"
+
+
 class NothingLeftToRefund(Conflict):
     """The whole debit has been refunded already."""
 
