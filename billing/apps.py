@@ -27,3 +27,7 @@ class BillingConfig(AppConfig):
         invoices.invoice_issued_register(import_module("billing.services.dunning").charge_soon)
         refunds = import_module("billing.services.payment_refunds")
         import_module("billing.services.credit_notes").refund_register(refunds.refund_begin)
+        grants = import_module("billing.services.import_grants")
+        import_module("customers.services.imports").import_kind_register(grants.GRANTS)
+        customers = import_module("customers.services.import_customers")
+        customers.customer_tie_register(grants.customer_has_value)

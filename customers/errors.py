@@ -84,6 +84,12 @@ class JobNotFound(NotFound):
     code, title = "job-not-found", "There is no such job"
 
 
+class ImportNotFound(NotFound):
+    """No import has this id in the environment of the API key."""
+
+    code, title = "import-not-found", "There is no such import"
+
+
 class MethodNotAllowed(DomainError):
     """The path exists, but not for this HTTP method. The `Allow` header lists those it has."""
 
@@ -152,6 +158,21 @@ class ApprovalOutdated(Conflict):
     code, title = "approval-outdated", "The world has changed since this was asked for"
 
 
+class ImportNotReady(Conflict):
+    """The import is not at a point where this is possible. An import is checked, then started, then possibly reversed;
+    `state` in the problem says where it is. While it is checking, importing or reversing, wait; what was interrupted
+    can be started again.
+    """
+
+    code, title = "import-not-ready", "The import is not at that point"
+
+
+class ImportRowStays(Conflict):
+    """What the row made cannot be taken back: somebody has used or changed it since. It stays, and its row says why."""
+
+    code, title = "import-row-stays", "What the row made stays"
+
+
 class TestClockOnLive(DomainError):
     """Time on a live environment is the system's. Only a test environment can have a clock of its own; use its key."""
 
@@ -204,6 +225,12 @@ class PayloadTooLarge(DomainError):
     code, status, title = "payload-too-large", 413, "The request body is too large"
 
 
+class ImportTooLarge(DomainError):
+    """The file has more bytes or rows than this installation takes at once. Divide it; each part needs a first line."""
+
+    code, status, title = "import-too-large", 413, "The file is too large"
+
+
 class UnsupportedMediaType(DomainError):
     """Bodies are JSON: send `Content-Type: application/json`."""
 
@@ -214,6 +241,14 @@ class ValidationFailed(DomainError):
     """A field is missing, unknown, of the wrong type or out of bounds. `errors` names each field and what is wrong."""
 
     code, status, title = "validation-failed", 422, "The input is not valid"
+
+
+class ImportUnreadable(DomainError):
+    """The file is not the CSV it should be: UTF-8, a first line that names the columns, separated by commas,
+    semicolons or tabs, quotes in pairs. The detail names the line. Nothing was kept of it.
+    """
+
+    code, status, title = "import-unreadable", 422, "The file cannot be read"
 
 
 class IdempotencyKeyMissing(DomainError):

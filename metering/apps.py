@@ -25,3 +25,7 @@ class MeteringConfig(AppConfig):
         facts = import_module("metering.services.facts")
         latest_fact_register(facts.usage_latest_fact)
         latest_fact_register(facts.rules_latest_fact)
+        events = import_module("metering.services.import_events")
+        import_module("customers.services.imports").import_kind_register(events.EVENTS)
+        customers = import_module("customers.services.import_customers")
+        customers.customer_tie_register(events.customer_has_usage)

@@ -35,3 +35,6 @@ class SubscriptionsConfig(AppConfig):
         due_work_register(name="invoices", next_due=automatic.invoices_next_due, run=automatic.invoices_run)
         billed = import_module("subscriptions.services.period_invoices")
         import_module("billing.services.invoices").invoice_voided_register(billed.period_invoices_free)
+        ties = import_module("subscriptions.selectors.ties")
+        customers = import_module("customers.services.import_customers")
+        customers.customer_tie_register(ties.customer_has_subscriptions)

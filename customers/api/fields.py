@@ -17,6 +17,7 @@ from rest_framework.exceptions import ErrorDetail
 from customers.kernel.amounts import AMOUNT_MAX, decimal_parse, units_refusal, units_shown
 from customers.kernel.ids import typeid, typeid_parse
 from customers.kernel.instants import instant_parse, instant_text
+from customers.kernel.json import json_storable
 from customers.services.checks import metadata_refusal
 
 
@@ -146,7 +147,7 @@ class MetadataField(serializers.Field[dict[str, Any], Any, dict[str, Any], Any])
         if refusal is not None:
             raise serializers.ValidationError(refusal, code="metadata-too-large")
         try:
-            storable = _storable(data)
+            storable = json_storable(data)
         except ValueError as error:
             raise serializers.ValidationError(str(error), code="number-not-exact") from None
         assert isinstance(storable, dict)  # noqa: S101 - it was one
@@ -154,20 +155,6 @@ class MetadataField(serializers.Field[dict[str, Any], Any, dict[str, Any], Any])
 
     def to_representation(self, value: dict[str, Any]) -> dict[str, Any]:
         return value
-
-
-def _storable(value: Any) -> Any:
-    # json writes no Decimals. A fraction that a double holds exactly enough to print the same goes as one.
-    if isinstance(value, dict):
-        return {key: _storable(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_storable(inner) for inner in value]
-    if isinstance(value, Decimal):
-        near = float(value)
-        if Decimal(repr(near)) != value:
-            raise ValueError(f"The number {value:.40} has too many digits; send it as a string.")
-        return near
-    return value
 
 
 @extend_schema_field(OpenApiTypes.STR)

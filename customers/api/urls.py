@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from customers.api import api_keys, customers, jobs, test_clock, webhook_endpoints, webhook_events
+from customers.api import api_keys, customers, imports, jobs, test_clock, webhook_endpoints, webhook_events
 from customers.api.paths import customer_paths
 
 urlpatterns: list[URLPattern] = [
@@ -14,6 +14,11 @@ urlpatterns: list[URLPattern] = [
     path(
         "v1/admin/api-keys/<str:key_id>/revoke", api_keys.ApiKeyRevoke.as_view(), name="admin-api-key-revoke"
     ),
+    path("v1/imports", imports.Imports.as_view(), name="imports"),
+    path("v1/imports/<str:import_id>", imports.ImportDetail.as_view(), name="import"),
+    path("v1/imports/<str:import_id>/rows", imports.ImportRows.as_view(), name="import-rows"),
+    path("v1/imports/<str:import_id>/start", imports.ImportStart.as_view(), name="import-start"),
+    path("v1/imports/<str:import_id>/reverse", imports.ImportReverse.as_view(), name="import-reverse"),
     path("v1/jobs", jobs.Jobs.as_view(), name="jobs"),
     path("v1/jobs/<str:job_id>", jobs.JobDetail.as_view(), name="job"),
     path("v1/jobs/<str:job_id>/results", jobs.JobResults.as_view(), name="job-results"),

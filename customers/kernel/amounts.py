@@ -48,3 +48,10 @@ def units_shown(value: Decimal) -> int | str:
     """A quantity as JSON shows it: whole ones as numbers, others as exact decimal strings."""
     whole = value.to_integral_value()
     return int(whole) if whole == value else format(value, "f").rstrip("0")
+
+
+def credits_spelled(mc: int) -> str:
+    """`1,234.5`: credits in a sentence, without superfluous zeros."""
+    whole, rest = divmod(abs(mc), MC_PER_CREDIT)
+    decimals = f".{rest:03d}".rstrip("0").rstrip(".")
+    return f"{'-' if mc < 0 else ''}{whole:,}{decimals}"

@@ -4,6 +4,7 @@ from customers.models.audit import AuditRecord
 from customers.models.customer import Customer, OveragePolicy
 from customers.models.environment import Environment, EnvironmentKind
 from customers.models.idempotency import IdempotencyRecord
+from customers.models.imports import ImportBatch, ImportRow, ImportStage, RowOutcome, RowReversal
 from customers.models.job import Job, JobResult, JobState
 from customers.models.outbox import OutboxEvent
 from customers.models.tenant import Tenant
@@ -29,11 +30,16 @@ __all__ = [
     "Environment",
     "EnvironmentKind",
     "IdempotencyRecord",
+    "ImportBatch",
+    "ImportRow",
+    "ImportStage",
     "Job",
     "JobResult",
     "JobState",
     "OutboxEvent",
     "OveragePolicy",
+    "RowOutcome",
+    "RowReversal",
     "Tenant",
     "User",
     "WebhookAttempt",
