@@ -70,6 +70,8 @@ _OPERATE: Final = (
     "subscriptions.add_plan",
     "subscriptions.change_plan",
 )
+#: To bring in customers, grants and events as files, and to take them back.
+_IMPORT: Final = ("customers.view_importbatch", "customers.add_importbatch")
 _OWN: Final = (
     # Whoever can set it decides where the money goes.
     "billing.change_provideraccount",
@@ -85,9 +87,9 @@ _OWN: Final = (
 ROLES: Final = {
     "viewer": _VIEW,
     "support": (*_VIEW, *_SUPPORT),
-    "operator": (*_VIEW, *_SUPPORT, *_OPERATE, *_BILL),
-    "finance": (*_VIEW, *_MOVE_CREDITS, *_DECIDE, *_BILL),
-    "owner": (*_VIEW, *_SUPPORT, *_OPERATE, *_BILL, *_OWN),
+    "operator": (*_VIEW, *_SUPPORT, *_OPERATE, *_BILL, *_IMPORT),
+    "finance": (*_VIEW, *_MOVE_CREDITS, *_DECIDE, *_BILL, *_IMPORT),
+    "owner": (*_VIEW, *_SUPPORT, *_OPERATE, *_BILL, *_IMPORT, *_OWN),
 }
 
 #: Permissions for deeds that are not the adding, changing or deleting of a row.

@@ -166,6 +166,7 @@ UNFOLD: dict[str, Any] = {
                         "Deliveries", "outbox", "customers_webhookdelivery", "customers.view_webhookdelivery"
                     ),
                     _item("Endpoints", "dns", "customers_webhookendpoint", "customers.view_webhookendpoint"),
+                    _item("Imports", "upload_file", "customers_importbatch", "customers.view_importbatch"),
                     _item("Jobs", "manufacturing", "customers_job", "customers.view_job"),
                     _item("Audit", "history", "customers_auditrecord", "customers.view_auditrecord"),
                 ],

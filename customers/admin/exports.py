@@ -50,7 +50,7 @@ def csv_lines(rows: QuerySet[Any], *, id_prefix: str, environment_id: UUID) -> I
     writer = csv.writer(Line())
     yield writer.writerow([column.name for column in columns])
     for row in _newest_first(rows, environment_id):
-        yield writer.writerow([_cell(column.value(row)) for column in columns])
+        yield writer.writerow([csv_cell(column.value(row)) for column in columns])
 
 
 def _newest_first(rows: QuerySet[Any], environment_id: UUID) -> Iterator[Any]:
@@ -114,7 +114,7 @@ def _reference(field: ForeignKey[Any, Any], row: Any) -> object:
     return None if key is None else getattr(field.related_model(pk=key), "public_id", key)
 
 
-def _cell(value: object) -> str:
+def csv_cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
