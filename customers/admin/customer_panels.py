@@ -26,7 +26,10 @@ Place = Literal["top", "main", "side"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerPanel:
-    """A part of the page. `render` gives its HTML, or "" when it has nothing to say."""
+    """A part of the page. `render` gives its HTML, or "" when it has nothing to say.
+
+    One that `comes_later` is asked for by the page once it stands, so that the page itself waits for less.
+    """
 
     key: str
     title: str
@@ -34,6 +37,7 @@ class CustomerPanel:
     permission: str
     render: Callable[[HttpRequest, Customer], str]
     place: Place = "main"
+    comes_later: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +150,11 @@ def filter_register(entry: CustomerFilter) -> None:
 def panels_for(request: HttpRequest) -> list[CustomerPanel]:
     """The panels this person may see, in order."""
     return _allowed(request, _panels.values())
+
+
+def panel_named(request: HttpRequest, key: str) -> CustomerPanel | None:
+    """The panel, if there is one of this key and this person may see it."""
+    return next((panel for panel in panels_for(request) if panel.key == key), None)
 
 
 def actions_for(request: HttpRequest) -> list[CustomerAction]:

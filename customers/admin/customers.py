@@ -13,6 +13,7 @@ from django.contrib.admin import SimpleListFilter
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -25,10 +26,12 @@ from customers.admin.customer_panels import (
     Act,
     CustomerAction,
     CustomerColumn,
+    CustomerPanel,
     action_named,
     actions_for,
     columns,
     filters,
+    panel_named,
     panels_for,
 )
 from customers.admin.dialogs import Dialog, Gate, Outcome, caller_of
@@ -140,6 +143,11 @@ class CustomerAdmin(RecordAdmin):
         return [
             path("<uuid:customer_id>/actions/<slug:slug>/", act, name="customers_customer_action"),
             path("<uuid:customer_id>/timeline/", look, name="customers_customer_timeline"),
+            path(
+                "<uuid:customer_id>/panels/<slug:key>/",
+                wrap(self.panel_view),
+                name="customers_customer_panel",
+            ),
         ]
 
     def get_object(
@@ -162,7 +170,7 @@ class CustomerAdmin(RecordAdmin):
         shown = [
             {"panel": panel, "html": html}
             for panel in panels_for(request)
-            if (html := panel.render(request, customer))
+            if (html := _later(customer, panel) if panel.comes_later else panel.render(request, customer))
         ]
         buttons = [
             {"action": action, "url": action_url(customer, action.slug)}
@@ -180,6 +188,21 @@ class CustomerAdmin(RecordAdmin):
         dialog = _dialog(request, customer, action)
         allowed = request.user.has_perm(action.permission)
         return self.dialog_answer(request, dialog, allowed=allowed, original=customer)
+
+    def panel_view(self, request: HttpRequest, customer_id: UUID, key: str) -> HttpResponse:
+        """A panel that comes later, alone: inside the page, or as a page for those without scripts."""
+        panel = panel_named(request, key)
+        if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
+            raise PermissionDenied
+        customer = self.found_or_404(request, str(customer_id))
+        if panel is None or not panel.comes_later:
+            raise Http404
+        html = panel.render(request, customer)
+        if wants_fragment(request):
+            return HttpResponse(html)
+        page = Page(heading=customer.label, kind=panel.title)
+        shown = [{"panel": panel, "html": html}]
+        return self.page_response(request, customer, page, panels=_by_place(shown), buttons=[])
 
     def timeline_view(self, request: HttpRequest, customer_id: UUID) -> HttpResponse:
         if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
@@ -238,6 +261,11 @@ def _column(column: CustomerColumn) -> Callable[[Customer], object]:
 
     shown.__name__ = f"column_{column.key}"
     return admin.display(description=column.title)(shown)
+
+
+def _later(customer: Customer, panel: CustomerPanel) -> str:
+    url = reverse("admin:customers_customer_panel", args=[customer.pk, panel.key])
+    return render_to_string("admin/purser/panel_later.html", {"url": url, "title": panel.title})
 
 
 def _by_place(shown: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -1,19 +1,23 @@
 """The admin of the metering app: a client of its services. One module per noun."""
 
 from metering.admin import (
+    entitlement_tester,
     explain,
     metrics,
     panels,
     rules,
     timeline,
+    usage_chart,
     usage_events,
 )
 
 __all__ = [
+    "entitlement_tester",
     "explain",
     "metrics",
     "panels",
     "rules",
     "timeline",
+    "usage_chart",
     "usage_events",
 ]
