@@ -346,12 +346,13 @@ def _samples(
 
 
 def _costs(version: PricePlanVersion, quantity: Decimal) -> dict[str, str]:
-    return {
-        charge.description or charge.metric_key or f"Fee {charge.key}": money_text(
-            charge.rate(Decimal(1) if charge.is_fee else quantity).amount_minor, version.currency
-        )
-        for charge in charges_parse(version.charges, currency=version.currency)
-    }
+    costs: dict[str, str] = {}
+    for charge in charges_parse(version.charges, currency=version.currency):
+        amount = charge.rate(Decimal(1) if charge.is_fee else quantity).amount_minor
+        label = charge.description or f"{charge.pricing_model.replace('_', ' ')} {charge.metric_key or ''}"
+        label = f"{label} ({charge.key})" if label in costs else label
+        costs[label] = money_text(amount, version.currency)
+    return costs
 
 
 def _edit(request: HttpRequest, plan: PricePlan, data: Mapping[str, Any], _key: str) -> Outcome:

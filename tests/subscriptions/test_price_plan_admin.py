@@ -86,6 +86,15 @@ def test_a_price_plan_made_by_hand_is_one_like_any(desk, api, acme):
     assert "Hand" in desk.open(PLANS)
 
 
+def test_two_charges_of_a_metric_are_previewed_apart(desk, acme):
+    charges = "per_unit api_calls 1\npackage api_calls 2 per 1000\npackage api_calls 3 per 1000"
+
+    preview = desk.preview(f"{PLANS}add/", {"key": "plan_hand", "name": "Hand", **TERMS, "charges": charges})
+
+    for cost in ("2,000.00 USD", "4.00 USD", "6.00 USD"):
+        assert cost in preview
+
+
 def test_the_next_version_begins_with_the_present_one(desk, api, acme):
     api.post("/v1/price-plans", {**GROWTH, "minimum": "10"})
     form = desk.open(page(acme, "plan_growth") + "version/")

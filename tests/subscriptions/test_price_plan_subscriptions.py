@@ -124,6 +124,27 @@ def test_things_happen_in_the_order_of_their_instants_over_all_subscriptions(
     assert daily.look()["current_period_end"] == "2026-02-10T12:00:00Z"
 
 
+def test_a_test_clock_lives_through_all_of_them(api: Api, acme: Character) -> None:
+    # given
+    make_price_plan(api)
+    make_price_plan(api, "plan_week", billing_period="weekly")
+    monthly = subscribe_to(api, acme.test, "plan_fee")
+    weekly = subscribe_to(api, acme.test, "plan_week", contract_end="2026-03-08T00:00:00Z")
+    # when
+    advanced = api.post("/v1/test-clock/advance", {"to": "2026-06-01T00:00:00Z"})
+    # then each did what was due on it, at its instant
+    assert advanced.status == 200, advanced
+    assert [at_ for _, at_ in monthly.told("renewed")] == [
+        "2026-02-28T12:00:00Z",
+        "2026-03-31T12:00:00Z",
+        "2026-04-30T12:00:00Z",
+        "2026-05-31T12:00:00Z",
+    ]
+    assert weekly.told("contract_ended") == [("contract_ended", "2026-03-08T00:00:00Z")]
+    assert periods(weekly)[-1] == ("2026-03-07", "2026-03-08")
+    assert terms(acme.test, weekly) == [("plan_week", 1, "2026-01-31T12:00", "2026-03-08T00:00", True)]
+
+
 def test_a_paused_price_plan_suspends_no_usage_of_credits(api: Api, acme: Character) -> None:
     make_price_plan(api)
     subscribe(api, acme.test, make_variant(acme.test, BUDGET))
