@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from django.contrib import admin
 from django.template.loader import render_to_string
 
 from billing.admin.invoice_text import days_text, money_shown
-from billing.engine.money import money_exact, money_number
+from billing.engine.arithmetic import share_text
+from billing.engine.money import money_number
 from billing.models import CreditNote, Invoice, InvoiceEvent, InvoiceLine, Payment, PaymentStatus
 from customers.admin.display import badge, instant_shown, units_text
 from customers.admin.records import record_url
@@ -78,7 +78,7 @@ def _line(invoice: Invoice, line: InvoiceLine) -> dict[str, Any]:
         "before": money_number(line.rated_before_minor, currency) if line.previous_id else "",
         "whole": money_number(line.rated_minor, currency),
         "links": [found for line_link in _line_links if (found := line_link(line)) is not None],
-        "parts": [_part(invoice, part) for part in _breakdown(line)],
+        "parts": list(line.reckoned),
         "is_dead": not line.is_live,
     }
 
@@ -89,22 +89,8 @@ def _about(line: InvoiceLine) -> Iterator[str]:
         yield line.metric_key
     if line.is_adjustment:
         yield "adjustment"
-
-
-def _breakdown(line: InvoiceLine) -> Sequence[Mapping[str, Any]]:
-    parts = line.details.get("breakdown") if line.metric_key else None
-    return parts if isinstance(parts, list) else ()
-
-
-def _part(invoice: Invoice, part: Mapping[str, Any]) -> dict[str, str]:
-    named = str(part.get("kind", "")).replace("_", " ").capitalize()
-    units = part.get("units")
-    return {
-        "name": f"{named} {part['tier']}" if part.get("tier") is not None else named,
-        "units": units_text(Decimal(str(units))) if units is not None else "",
-        "price": str(part.get("unit_price", "")),
-        "amount": money_exact(Decimal(str(part.get("amount", 0))), invoice.currency),
-    }
+    if share_text(line.details):
+        yield share_text(line.details)
 
 
 def _sums(invoice: Invoice) -> Iterator[tuple[str, str, bool]]:

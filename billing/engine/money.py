@@ -18,9 +18,7 @@ def money_number(minor: int, currency: str) -> str:
     return f"{Decimal(minor).scaleb(-exponent):,.{exponent}f}"
 
 
-def money_exact(minor: Decimal, currency: str) -> str:
-    """An unrounded amount of minor units in major units, with as many decimals as it needs: `90.005`."""
-    exponent = currency_exponent(currency)
-    major = minor.scaleb(-exponent)
-    decimals = max(exponent, -int(major.normalize().as_tuple().exponent))
+def money_exact(major: Decimal, currency: str) -> str:
+    """An unrounded amount of major units, with as many decimals as it needs and no fewer than usual: `90.005`."""
+    decimals = max(currency_exponent(currency), -int(major.normalize().as_tuple().exponent))
     return f"{major:,.{decimals}f}"

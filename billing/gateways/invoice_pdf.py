@@ -38,7 +38,8 @@ from reportlab.platypus import (
     TableStyle,
 )
 
-from billing.engine.money import money_exact, money_number, money_text
+from billing.engine.arithmetic import Part, share_text
+from billing.engine.money import money_number, money_text
 from billing.models import Invoice, InvoiceLine, InvoiceStatus
 from customers.kernel.amounts import units_shown
 
@@ -216,6 +217,8 @@ def _described(line: InvoiceLine, fonts: _Fonts) -> list[Paragraph]:
     second = f"{line.period_start:%Y-%m-%d} to {max(last, line.period_start):%Y-%m-%d}"
     if line.is_adjustment:
         second += " · adjustment"
+    if share_text(line.details):
+        second += f" · {share_text(line.details)}"
     return [fonts.paragraph(line.description), fonts.paragraph(second, 7.5, color=_SOFT)]
 
 
@@ -269,7 +272,7 @@ def _sums(invoice: Invoice) -> Iterator[tuple[str, int]]:
 
 def _appendix(invoice: Invoice, lines: Sequence[InvoiceLine], fonts: _Fonts) -> Iterator[Flowable]:
     """How each line of usage was reckoned; the exact amounts add up to what is rounded once."""
-    reckoned = [line for line in lines if line.metric_key and line.details.get("breakdown")]
+    reckoned = [line for line in lines if line.reckoned]
     if not reckoned:
         return
     yield Spacer(1, 12 * mm)
@@ -289,7 +292,7 @@ def _breakdown(invoice: Invoice, line: InvoiceLine, fonts: _Fonts) -> Flowable:
             ("", "Units", "Unit price", f"Exact amount ({invoice.currency.upper()})")
         )
     ]
-    rows = [_reckoned(invoice, part, fonts) for part in line.details["breakdown"]]
+    rows = [_reckoned(part, fonts) for part in line.reckoned]
     rounded = money_number(line.rated_minor, invoice.currency)
     last = [
         fonts.paragraph("Rounded once", 7.5, is_bold=True),
@@ -303,14 +306,10 @@ def _breakdown(invoice: Invoice, line: InvoiceLine, fonts: _Fonts) -> Flowable:
     return table
 
 
-def _reckoned(invoice: Invoice, part: Mapping[str, Any], fonts: _Fonts) -> list[Paragraph]:
-    named = str(part.get("kind", "")).replace("_", " ").capitalize()
-    tier = f" {part['tier']}" if part.get("tier") is not None else ""
-    units = _quantity(Decimal(str(part["units"]))) if part.get("units") is not None else ""
-    exact = money_exact(Decimal(str(part.get("amount", 0))), invoice.currency)
-    figures = (units, str(part.get("unit_price", "")), exact)
+def _reckoned(part: Part, fonts: _Fonts) -> list[Paragraph]:
+    figures = (part.quantity, part.unit_price, part.amount)
     return [
-        fonts.paragraph(named + tier, 7.5),
+        fonts.paragraph(part.name, 7.5),
         *(fonts.paragraph(figure, 7.5, is_right=True) for figure in figures),
     ]
 

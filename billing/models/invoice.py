@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import models
 from django.db.models import F, Q
 
+from billing.engine.arithmetic import Part, parts_of
 from customers.kernel.ids import typeid, uuid7
 from customers.models import Customer, Environment
 
@@ -224,6 +227,11 @@ class InvoiceLine(models.Model):
     @property
     def public_id(self) -> str:
         return typeid("iln", self.id)
+
+    @property
+    def reckoned(self) -> Sequence[Part]:
+        """The arithmetic of a line of usage; other lines need none."""
+        return parts_of(self.details, self.invoice.currency) if self.metric_key else ()
 
 
 class InvoiceEvent(models.Model):

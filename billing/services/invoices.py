@@ -56,7 +56,7 @@ class LineDraft:
     """A line as whoever rated it hands it over. It bills what its series came to since `previous`.
 
     `details["breakdown"]` is the arithmetic of `rated_minor`, for the PDF's appendix: a row per part with `kind`,
-    `tier`, `units`, `unit_price` and the exact `amount` in minor units.
+    `tier`, `from`, `up_to`, `quantity`, `unit_price` and the exact `amount` in major units.
     """
 
     kind: str

@@ -18,13 +18,30 @@ from tests.conftest import World
 APRIL = datetime(2026, 4, 1, tzinfo=UTC)
 MAY = datetime(2026, 5, 1, tzinfo=UTC)
 NOW = datetime(2026, 5, 1, 9, 0, tzinfo=UTC)
+
+
+def _tier(
+    number: int, lower: str, up_to: str | None, quantity: str, price: str, amount: str
+) -> dict[str, Any]:
+    """As subscriptions/engine/charges.py writes one."""
+    return {
+        "kind": "tier",
+        "tier": number,
+        "from": lower,
+        "up_to": up_to,
+        "quantity": quantity,
+        "unit_price": price,
+        "amount": amount,
+    }
+
+
 #: What source 004 bills: tier by tier as an explanation shows it.
 TIERS: dict[str, Any] = {
     "charge": {"key": "0", "pricing_model": "tiered", "metric_key": "api_calls"},
     "breakdown": [
-        {"kind": "tier", "tier": 1, "units": 100000, "unit_price": "0", "amount": "0"},
-        {"kind": "tier", "tier": 2, "units": 900000, "unit_price": "0.0001", "amount": "9000.0000"},
-        {"kind": "tier", "tier": 3, "units": 200000, "unit_price": "0.00005", "amount": "1000.00000"},
+        _tier(1, "0", "100000", "100000", "0", "0"),
+        _tier(2, "100000", "1000000", "900000", "0.0001", "90.0000"),
+        _tier(3, "1000000", None, "200000", "0.00005", "10.00000"),
     ],
 }
 

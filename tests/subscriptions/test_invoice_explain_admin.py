@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from billing.engine.arithmetic import Part
+from billing.models import InvoiceLine
+from customers.kernel.database import environment_scope
 from tests.desk import Desk
 from tests.subscriptions.priced import growing
 
@@ -59,3 +62,23 @@ def test_the_pages_stay_below_fifteen_queries(api, acme, operator):
         f"/admin/billing/invoice/{invoice['id']}/change/",
     ):
         assert desk.queries(path) <= 15, path
+
+
+def test_the_arithmetic_of_a_line_is_shown_as_it_was_rated(api, acme, operator):
+    # given
+    seller = growing(api, acme.test)
+    seller.use(1_200_000, "2026-04-03T09:30:00Z")
+    invoice = seller.billed(cutoff_date=END_OF_APRIL)
+    # then
+    with environment_scope(acme.test.id):
+        usage, fee = InvoiceLine.objects.select_related("invoice").order_by("position")
+    assert list(usage.reckoned) == [
+        Part(name="Tier 1, up to 100,000", quantity="100,000", unit_price="0", amount="0.00"),
+        Part(name="Tier 2, up to 1,000,000", quantity="900,000", unit_price="0.0001", amount="90.00"),
+        Part(name="Tier 3, above 1,000,000", quantity="200,000", unit_price="0.00005", amount="10.00"),
+    ]
+    assert list(fee.reckoned) == []
+    shown = Desk(operator, acme.test).open(f"/admin/billing/invoice/{invoice['id']}/change/")
+    for text in ("Tier 2, up to 1,000,000", "900,000", "90.00", "Tier 3, above 1,000,000"):
+        assert text in shown
+    assert len(api.get(f"/v1/invoices/{invoice['id']}/pdf").bytes) > 10_000
