@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ import pytest
 from django.test import Client, override_settings
 
 from billing.models import Invoice, InvoiceEvent, Payment
+from customers.kernel.clock import system_now
 from customers.kernel.database import environment_scope
 from tests.billing.invoicing import make_customer, make_invoice
 from tests.conftest import Api, Character, World
@@ -112,6 +113,16 @@ def tell(event: Any, *, secret: str = SIGNING, at: float | None = None) -> Any:
         content_type="application/json",
         headers={"Stripe-Signature": f"t={stamp},v1={signed}"},
     )
+
+
+def time_passes(shop: Shop, *, hours: float = 1) -> None:
+    """By the wall clock, for what waits for a provider."""
+    with environment_scope(shop.world.id):
+        for payment in Payment.objects.filter(ask_again_at__isnull=False):
+            shift = timedelta(hours=hours)
+            payment.asked_at = (payment.asked_at or system_now()) - shift
+            payment.ask_again_at = payment.asked_until = system_now() - shift
+            payment.save(update_fields=["asked_at", "ask_again_at", "asked_until"])
 
 
 @pytest.fixture

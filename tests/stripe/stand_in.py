@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
@@ -26,6 +27,7 @@ from urllib.parse import parse_qsl, urlencode
 #: What is done with a request. Done: it reached Stripe and had its effect, whatever became of the answer.
 PASS = "pass"
 LOSE = "done, and no answer until the client gives up"
+DELAY = "done late, when the client may be gone"
 CUT = "done, and cut off in the middle of the answer"
 FAIL_AFTER = "done, and answered 500"
 DROP = "not done: the connection is closed"
@@ -214,6 +216,8 @@ class _Between(BaseHTTPRequestHandler):
             self._done(body, doing)
 
     def _done(self, body: bytes, doing: str) -> None:
+        if doing == DELAY:
+            time.sleep(2)
         status, answer = self._asked_once(body, doing)
         if doing == LOSE:
             time.sleep(3)
@@ -272,8 +276,9 @@ class _Between(BaseHTTPRequestHandler):
         return next(intent for intent in made if intent["metadata"].get("purser_key") == key)
 
     def _answer(self, status: int, answer: bytes) -> None:
-        self._begin(status, len(answer))
-        self.wfile.write(answer)
+        with suppress(OSError):
+            self._begin(status, len(answer))
+            self.wfile.write(answer)
 
     def _begin(self, status: int, length: int) -> None:
         self.send_response(status)

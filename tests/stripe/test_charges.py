@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from billing.models import Payment
 from billing.services.payment_sweeps import payments_sweep
-from customers.kernel.clock import system_now
-from customers.kernel.database import environment_scope
 from tests.conftest import Api, run_together
-from tests.stripe.conftest import CONFIRMS, DECLINES, GOOD, Shop, tell
+from tests.stripe.conftest import CONFIRMS, DECLINES, GOOD, tell, time_passes
 from tests.stripe.stand_in import (
     CUT,
     DROP,
@@ -24,16 +20,6 @@ from tests.stripe.stand_in import (
     once,
     times,
 )
-
-
-def time_passes(shop: Shop, *, hours: float = 1) -> None:
-    """By the wall clock, for what waits for a provider."""
-    with environment_scope(shop.world.id):
-        for payment in Payment.objects.filter(ask_again_at__isnull=False):
-            shift = timedelta(hours=hours)
-            payment.asked_at = (payment.asked_at or system_now()) - shift
-            payment.ask_again_at = payment.asked_until = system_now() - shift
-            payment.save(update_fields=["asked_at", "ask_again_at", "asked_until"])
 
 
 class TestWhatStripeAnswers:
