@@ -115,7 +115,7 @@ class VersionStatus(StrictSerializer):
     )
 
 
-class MigrateInput(StrictSerializer):
+class PricePlanMigrateInput(StrictSerializer):
     to_plan_id = PricePlanIdField(required=False, help_text="Default: this price plan.")
     to_plan_version = StrictIntegerField(min_value=1, required=False, help_text="Default: the newest.")
     from_versions = serializers.ListField(
@@ -334,7 +334,7 @@ class PricePlanMigrate(Endpoint):
         "`from_versions`, is moved for itself, with its next period (`period_end`, the default) or `immediate`ly. A "
         "row for each is at `/v1/jobs/{id}/results`; the job can be paused, resumed and canceled. With `preview` "
         "everybody is moved and moved back: the rows tell what would happen.",
-        request=MigrateInput,
+        request=PricePlanMigrateInput,
         responses={202: JobShow},
         extensions={"x-problems": ["price-plan-not-found", "price-plan-archived", "price-plan-deprecated"]},
         examples=[
@@ -349,7 +349,7 @@ class PricePlanMigrate(Endpoint):
     )
     @idempotent()
     def post(self, request: ApiRequest, plan_id: str) -> Response:
-        given = self.read(MigrateInput)
+        given = self.read(PricePlanMigrateInput)
         to = PricePlanNamed(key=given.pop("to_plan_id", plan_id), version=given.pop("to_plan_version", None))
         job = price_plan_migrate(caller=request.caller, key=plan_id, to=to, clock=system_now, **given)
         return Response(JobShow(job).data, status=202)
