@@ -14,7 +14,7 @@ from django.core import mail
 from billing.models import CreditNote, Invoice, Payment
 from customers.kernel.clock import system_now
 from customers.kernel.database import environment_scope
-from customers.models import Customer, IdempotencyRecord
+from customers.models import Customer, IdempotencyRecord, Job
 from customers.services import jobs
 from tests.billing.invoicing import NOW, line, make_customer, make_invoice, series_of, usage_line
 from tests.clock import clock_set
@@ -267,6 +267,32 @@ class TestCreditNotes:
         assert api.get(path)["data"] == []
 
 
+class TestCredit:
+    def test_a_customers_credit_and_what_moved_it(self, api: Api, world: World, customer: Customer) -> None:
+        # given
+        owed = make_invoice(world, customer, -300)
+        used = make_invoice(world, customer, 100)
+        for start in ("/v1/customers/cust_acme", "/v1/customer-by-external-id/cust_acme"):
+            # when
+            credit = api.get(f"{start}/invoice-credit")
+            moved = api.get(f"{start}/invoice-credit/movements")["data"]
+            # then
+            assert credit.json == {
+                "customer_id": "cust_acme",
+                "balances": [{"currency": "USD", "balance": 200}],
+            }
+            assert [(each["what"], each["amount"], each["invoice_id"]) for each in moved] == [
+                ("applied", -100, used.public_id),
+                ("carried", 300, owed.public_id),
+            ]
+        assert api.get("/v1/customers/cust_nobody/invoice-credit").refusal() == (404, "customer-not-found")
+
+    def test_nobody_elses(self, world: World, customer: Customer, rival: Character) -> None:
+        make_invoice(world, customer, -300)
+        theirs = Api(rival.test.secret)
+        assert theirs.get("/v1/customers/cust_acme/invoice-credit").status == 404
+
+
 class TestFiles:
     def test_a_pdf_that_is_the_same_each_time(self, api: Api, invoice: Invoice) -> None:
         # when
@@ -309,6 +335,21 @@ class TestEmail:
         event = api.get(f"/v1/invoices/{invoice.public_id}/events")["data"][0]
         assert event["type"] == "invoice.emailed"
         assert event["data"] == {"to": "billing@acme.io", "job_id": queued["job_id"]}
+        assert api.get(f"/v1/jobs/{queued['job_id']}")["state"] == "done"
+
+    def test_a_worker_that_comes_again_does_not_send_again(
+        self, api: Api, invoice: Invoice, world: World, jobs_at_once: None
+    ) -> None:
+        # given a job whose worker died after it had written down that it sent
+        queued = act(api, invoice, "email")
+        with environment_scope(world.id):
+            job = Job.objects.get(kind="billing.invoice_email")
+            Job.objects.update(state="queued", finished_at=None, run_id=None)
+        # when
+        jobs.job_run(environment_id=world.id, job_id=job.id, clock=system_now)
+        # then
+        assert len(mail.outbox) == 1
+        assert types(api, invoice).count("invoice.emailed") == 1
         assert api.get(f"/v1/jobs/{queued['job_id']}")["state"] == "done"
 
     def test_to_another_address(self, api: Api, invoice: Invoice, jobs_at_once: None) -> None:
