@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from customers.api.fields import InstantField
 from subscriptions.events import plan_shown, price_plan_shown, variant_shown
-from subscriptions.models import Subscription, SubscriptionChange, SubscriptionPeriod
+from subscriptions.models import PriceTerm, Subscription, SubscriptionChange, SubscriptionPeriod
 
 
 class SubscriptionOutput(serializers.Serializer[Subscription]):
@@ -122,6 +122,17 @@ class PeriodOutput(serializers.Serializer[SubscriptionPeriod]):
         return version
 
 
+class PriceTermOutput(serializers.Serializer[PriceTerm]):
+    plan_id = serializers.CharField(source="version.price_plan.key")
+    plan_version = serializers.IntegerField(source="version.version")
+    start = InstantField(source="starts_at")
+    end = InstantField(source="ends_at", allow_null=True)
+    prorates = serializers.BooleanField(
+        help_text="Fees of the period that it began in are shared by the second with the term before; else that one "
+        "keeps them."
+    )
+
+
 class ChangeOutput(serializers.Serializer[SubscriptionChange]):
     what = serializers.CharField()
     status_before = serializers.CharField()
@@ -194,6 +205,13 @@ PERIOD_EXAMPLE: Final[dict[str, Any]] = {
         "by_billable_metric": {"api_call": {"units": 15000, "credits": 12500000}},
     },
     "closed_at": "2026-05-13T00:00:00Z",
+}
+PRICE_TERM_EXAMPLE: Final[dict[str, Any]] = {
+    "plan_id": "plan_growth",
+    "plan_version": 1,
+    "start": "2026-04-01T00:00:00Z",
+    "end": None,
+    "prorates": True,
 }
 CHANGE_EXAMPLE: Final[dict[str, Any]] = {
     "what": "paused",

@@ -30,13 +30,21 @@ from subscriptions.api.subscription_documents import (
     CHANGE_EXAMPLE,
     OUTCOME_EXAMPLE,
     PERIOD_EXAMPLE,
+    PRICE_TERM_EXAMPLE,
     SUBSCRIPTION_EXAMPLE,
     ChangeOutput,
     OutcomeOutput,
     PeriodOutput,
+    PriceTermOutput,
     SubscriptionOutput,
 )
-from subscriptions.models import Subscription, SubscriptionChange, SubscriptionPeriod, SubscriptionState
+from subscriptions.models import (
+    PriceTerm,
+    Subscription,
+    SubscriptionChange,
+    SubscriptionPeriod,
+    SubscriptionState,
+)
 from subscriptions.services.subscriptions import (
     RELATED,
     subscription_create,
@@ -243,6 +251,26 @@ class SubscriptionPeriods(Endpoint):
             "variant__price_plan_version__price_plan"
         )
         return self.page(periods.order_by("-id"), PeriodOutput)
+
+
+class SubscriptionPriceTerms(Endpoint):
+    resource = "subscriptions"
+    queryset = PriceTerm.objects.none()
+    serializer_class = PriceTermOutput
+
+    @extend_schema(
+        operation_id="subscriptions_price_terms",
+        tags=["subscriptions"],
+        summary="List which price plans held for a subscription, newest first",
+        description="From when until when usage and fees are priced by which version; none for a subscription that "
+        "costs no money.",
+        responses=PriceTermOutput(many=True),
+        extensions={"x-problems": ["subscription-not-found"]},
+        examples=[OpenApiExample("A term", PRICE_TERM_EXAMPLE, response_only=True)],
+    )
+    def get(self, request: ApiRequest, subscription_id: str) -> Response:
+        terms = _found(request, subscription_id).price_terms.select_related("version__price_plan")
+        return self.page(terms.order_by("-id"), PriceTermOutput)
 
 
 class SubscriptionChanges(Endpoint):

@@ -64,6 +64,11 @@ urlpatterns: list[URLPattern] = [
     path("v1/subscriptions", subscriptions.Subscriptions.as_view(), name="subscriptions"),
     path(_ONE, subscriptions.SubscriptionDetail.as_view(), name="subscription"),
     path(f"{_ONE}/periods", subscriptions.SubscriptionPeriods.as_view(), name="subscription-periods"),
+    path(
+        f"{_ONE}/price-terms",
+        subscriptions.SubscriptionPriceTerms.as_view(),
+        name="subscription-price-terms",
+    ),
     path(f"{_ONE}/changes", subscriptions.SubscriptionChanges.as_view(), name="subscription-changes"),
     path(f"{_ONE}/renew", actions.SubscriptionRenew.as_view(), name="subscription-renew"),
     path(f"{_ONE}/pause", actions.SubscriptionPause.as_view(), name="subscription-pause"),

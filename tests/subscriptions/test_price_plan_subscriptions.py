@@ -236,6 +236,46 @@ def test_a_change_at_once_splits_the_terms_at_the_instant(api: Api, acme: Charac
     )
 
 
+def test_its_terms_are_listed(api: Api, acme: Character, rival: Character) -> None:
+    make_price_plan(api)
+    make_price_plan(api, "plan_pro", fee("99"))
+    deal = subscribe_to(api, acme.test, "plan_fee")
+    clock_set(acme.test, at("2026-02-10"))
+    deal.act("change", {"plan_id": "plan_pro"})
+    path = f"/v1/subscriptions/{deal.id}/price-terms"
+
+    assert api.get(path)["data"] == [
+        {
+            "plan_id": "plan_pro",
+            "plan_version": 1,
+            "start": "2026-02-10T00:00:00Z",
+            "end": None,
+            "prorates": True,
+        },
+        {
+            "plan_id": "plan_fee",
+            "plan_version": 1,
+            "start": "2026-01-31T12:00:00Z",
+            "end": "2026-02-10T00:00:00Z",
+            "prorates": True,
+        },
+    ]
+    assert Api(rival.test.secret).get(path).refusal() == (404, "subscription-not-found")
+
+
+def test_a_preview_of_a_change_leaves_nothing(api: Api, acme: Character) -> None:
+    make_price_plan(api)
+    make_price_plan(api, "plan_pro", fee("99"))
+    deal = subscribe_to(api, acme.test, "plan_fee")
+    before = terms(acme.test, deal)
+    clock_set(acme.test, at("2026-02-10"))
+
+    answer = deal.act("change", {"plan_id": "plan_pro", "preview": True})
+
+    assert (answer["preview"], answer["plan_id"]) == (True, "plan_pro")
+    assert (deal.look()["plan_id"], terms(acme.test, deal)) == ("plan_fee", before)
+
+
 def test_a_planned_change_begins_with_the_next_period_also_of_another_length(
     api: Api, acme: Character
 ) -> None:
