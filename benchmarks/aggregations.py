@@ -61,10 +61,8 @@ def aggregations(instance: Instance) -> Iterator[Mapping[str, Alternative]]:
     facts = _filled(instance)
     alternatives: dict[str, Alternative] = {}
     for name, (terms, bare) in _ASKED.items():
-        alternatives[name] = partial(_asked, instance, instance.database_url, facts, _OURS, terms)
-        alternatives[f"{name}, bare"] = partial(
-            _asked, instance, instance.superuser_url, facts, bare + _FROM, terms
-        )
+        alternatives[name] = partial(_asked, instance, facts, _OURS, terms)
+        alternatives[f"{name}, bare"] = partial(_asked, instance, facts, bare + _FROM, terms)
     yield alternatives
 
 
@@ -81,13 +79,12 @@ def _filled(instance: Instance) -> dict[str, Any]:
     return {**facts, "customer": row[0] if row else None}
 
 
-def _asked(
-    instance: Instance, url: str, facts: dict[str, Any], question: str, terms: tuple[Any, ...]
-) -> Sample:
-    with psycopg.connect(instance.superuser_url, autocommit=True) as connection:
-        connection.execute(_METRIC, (*terms, facts["metric"]))
+def _asked(instance: Instance, facts: dict[str, Any], question: str, terms: tuple[Any, ...]) -> Sample:
     seconds = []
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(instance.superuser_url, autocommit=True) as connection:
+        # A statement inside a function has one process, whatever the other one might be given.
+        connection.execute("SET max_parallel_workers_per_gather = 0")
+        connection.execute(_METRIC, (*terms, facts["metric"]))
         for _ in range(_QUESTIONS_OF_A_TURN):
             began = time.perf_counter()
             connection.execute(question, facts)

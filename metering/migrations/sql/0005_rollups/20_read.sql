@@ -102,25 +102,41 @@ BEGIN
   IF NOT FOUND THEN
     RAISE EXCEPTION 'no customer % in environment %', p_customer, p_environment USING ERRCODE = 'PU404';
   END IF;
-  SELECT count(*), count(*) FILTER (WHERE e.received_at >= p_to), coalesce(sum(e.cost_mc), 0)::bigint,
-      CASE m.aggregation WHEN 'count' THEN count(*) WHEN 'sum' THEN sum(e.units) WHEN 'max' THEN max(e.units)
-        WHEN 'min' THEN min(e.units) END
-    INTO events, late_events, cost, quantity FROM metering_events_between(p_customer, p_metric, p_from, p_to) e;
   aggregation := m.aggregation;
+  -- Each aggregation in a statement of its own: a million events are read, and added up, for nothing that is not asked.
   CASE m.aggregation
-    WHEN 'last' THEN
+    WHEN 'sum' THEN
+      SELECT count(*), count(*) FILTER (WHERE e.received_at >= p_to), sum(e.cost_mc), sum(e.units)
+        INTO events, late_events, cost, quantity FROM metering_events_between(p_customer, p_metric, p_from, p_to) e;
+    WHEN 'max' THEN
+      SELECT count(*), count(*) FILTER (WHERE e.received_at >= p_to), sum(e.cost_mc), max(e.units)
+        INTO events, late_events, cost, quantity FROM metering_events_between(p_customer, p_metric, p_from, p_to) e;
+    WHEN 'min' THEN
+      SELECT count(*), count(*) FILTER (WHERE e.received_at >= p_to), sum(e.cost_mc), min(e.units)
+        INTO events, late_events, cost, quantity FROM metering_events_between(p_customer, p_metric, p_from, p_to) e;
+    WHEN 'unique_count' THEN
+      SELECT count(*), count(*) FILTER (WHERE e.received_at >= p_to), sum(e.cost_mc),
+          count(DISTINCT metering_unique_value(e.properties -> m.aggregation_property))
+        INTO events, late_events, cost, quantity FROM metering_events_between(p_customer, p_metric, p_from, p_to) e;
+    ELSE
+      SELECT count(*), count(*) FILTER (WHERE e.received_at >= p_to), sum(e.cost_mc)
+        INTO events, late_events, cost FROM metering_events_between(p_customer, p_metric, p_from, p_to) e;
+  END CASE;
+  CASE
+    WHEN m.aggregation = 'count' THEN
+      quantity := events;
+    WHEN m.aggregation = 'last' THEN
       SELECT e.units INTO quantity FROM metering_events_between(p_customer, p_metric, p_from, p_to) e
         ORDER BY e.occurred_at DESC, e.id DESC LIMIT 1;
-    WHEN 'unique_count' THEN
-      SELECT count(DISTINCT metering_unique_value(e.properties -> m.aggregation_property)) INTO quantity
-        FROM metering_events_between(p_customer, p_metric, p_from, p_to) e;
-    WHEN 'percentile' THEN
-      -- Nearest rank, by whole numbers: a float of p / 100 lands on the wrong one.
-      SELECT e.units INTO quantity FROM metering_events_between(p_customer, p_metric, p_from, p_to) e
-        ORDER BY e.units OFFSET greatest(ceil(m.percentile * events / 100), 1)::bigint - 1 LIMIT 1;
+    WHEN m.aggregation = 'percentile' AND events > 0 THEN
+      -- Nearest rank, by whole numbers: a float of p / 100 lands on the wrong one. Half a rank before it lands on it.
+      SELECT percentile_disc((greatest(ceil(m.percentile * events / 100), 1) - 0.5)::float8 / events)
+          WITHIN GROUP (ORDER BY e.units)
+        INTO quantity FROM metering_events_between(p_customer, p_metric, p_from, p_to) e;
     ELSE
       NULL;
   END CASE;
+  cost := coalesce(cost, 0);
   quantity := coalesce(quantity, 0);
 END $$;
 
