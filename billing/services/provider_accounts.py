@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -23,7 +24,8 @@ from customers.services.audit import audit_record
 
 STRIPE: Final = "stripe"
 SANDBOX: Final = "sandbox"
-_KINDS_OF_KEYS: Final = ("sk", "rk")
+_KEY_SHAPE: Final = r"(sk|rk)_{kind}_[A-Za-z0-9_]+"
+_SIGNING_SHAPE: Final = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
 _HINT: Final = 4
 
 
@@ -124,13 +126,13 @@ def _opened(sealed: bytes | memoryview) -> str:
 def _check(kind: str, secret_key: str, webhook_secret: str) -> None:
     """A live account's key in a test environment would move real money."""
     errors = []
-    if not secret_key.startswith(tuple(f"{each}_{kind}_" for each in _KINDS_OF_KEYS)):
+    if re.fullmatch(_KEY_SHAPE.format(kind=kind), secret_key) is None:
         errors.append(
             FieldError(
                 "secret_key", "invalid", f"Must be a key of Stripe's {kind} mode: sk_{kind}_… or rk_{kind}_…."
             )
         )
-    if not webhook_secret.startswith("whsec_"):
+    if _SIGNING_SHAPE.fullmatch(webhook_secret) is None:
         errors.append(FieldError("webhook_secret", "invalid", "Must be the signing secret: whsec_…."))
     if errors:
         raise ValidationFailed(errors=errors)
