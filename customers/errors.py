@@ -167,6 +167,14 @@ class ImportNotReady(Conflict):
     code, title = "import-not-ready", "The import is not at that point"
 
 
+class ImportAboveLimit(Conflict):
+    """The import moves more credits than the person may move alone. Somebody with a higher limit starts, goes on
+    with, or reverses it.
+    """
+
+    code, title = "import-above-limit", "The import is above your limit"
+
+
 class ImportRowStays(Conflict):
     """What the row made cannot be taken back: somebody has used or changed it since. It stays, and its row says why."""
 

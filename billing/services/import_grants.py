@@ -246,6 +246,7 @@ GRANTS: Final = ImportKind(
     identity=_identity,
     page=50,
     amount=("credits", "credits"),
+    deeds=("credits.grant", "credits.adjust"),
     reversal="What is left of exactly these blocks is taken back. What was spent, is held, or repaid an overdraft "
     "stays.",
 )

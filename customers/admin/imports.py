@@ -26,7 +26,7 @@ from customers.admin.import_forms import MappingForm, NothingForm, UploadForm
 from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, list_url, record_url
 from customers.admin.requests import environment_of, of_admin
 from customers.errors import DomainError
-from customers.kernel.amounts import credits_spelled
+from customers.kernel.amounts import MC_PER_CREDIT, credits_spelled
 from customers.kernel.clock import system_now
 from customers.kernel.database import environment_scope
 from customers.models import (
@@ -39,6 +39,8 @@ from customers.models import (
     RowOutcome,
     RowReversal,
 )
+from customers.services.approval_deeds import UNLIMITED, deed_named
+from customers.services.approval_limits import limit_of
 from customers.services.audit import audit_record
 from customers.services.import_kinds import ImportKind, import_kind, import_kinds
 from customers.services.imports import import_check, import_reverse, import_start, import_upload
@@ -276,8 +278,8 @@ def _findings(
             "amount_name": kind.amount[1] if kind.amount else "",
             "is_trial": column == "expected",
             "columns": batch.columns,
-            "rows": [_row(row, column) for row in done[:_SAMPLE]],
-            "refused": [_row(row, column) for row in refused],
+            "rows": [_row(kind, row, column) for row in done[:_SAMPLE]],
+            "refused": [_row(kind, row, column) for row in refused],
             "refused_count": counts.get(RowOutcome.REFUSED, 0),
             "download": _rows_url(batch, download),
             "download_all": _rows_url(batch, "all"),
@@ -311,7 +313,7 @@ def _rows(batch: ImportBatch, **wanted: Any) -> QuerySet[ImportRow]:
     return ImportRow.objects.filter(batch_id=batch.id, **wanted).order_by("position")
 
 
-def _row(row: ImportRow, column: str) -> dict[str, Any]:
+def _row(kind: ImportKind, row: ImportRow, column: str) -> dict[str, Any]:
     outcome = RowOutcome(getattr(row, column))
     return {
         "position": row.position,
@@ -319,12 +321,17 @@ def _row(row: ImportRow, column: str) -> dict[str, Any]:
         "outcome": badge(outcome.label, _tone(outcome)),
         "label": row.object_label if row.object_id or outcome == RowOutcome.CHANGED else "",
         "changes": [
-            (name.removesuffix("_mc").replace("_", " "), before, after)
+            (_label(kind, name), before, after)
             for name, (before, after) in row.details.get("changes", {}).items()
         ],
         "cells": [cell if len(cell) <= 60 else f"{cell[:59]}…" for cell in row.cells],
-        "errors": row.errors,
+        "errors": [{**error, "field": _label(kind, error["field"])} for error in row.errors],
     }
+
+
+def _label(kind: ImportKind, name: str) -> str:
+    field = kind.field(name)
+    return field.label if field else name
 
 
 def _tone(outcome: str) -> str:
@@ -513,7 +520,11 @@ def _map_dialog(request: HttpRequest, batch: ImportBatch) -> Dialog:
 def _start_dialog(request: HttpRequest, batch: ImportBatch) -> Dialog:
     def act(_data: Mapping[str, Any]) -> str:
         begun = import_start(
-            caller=caller_of(request), import_id=batch.id, now=of_admin(request).now, clock=system_now
+            caller=caller_of(request),
+            import_id=batch.id,
+            amount_max=_amount_max(request, batch, is_reversal=False),
+            now=of_admin(request).now,
+            clock=system_now,
         )
         return "The rows are in." if begun.state == "imported" else "The import is under way."
 
@@ -527,6 +538,19 @@ def _start_dialog(request: HttpRequest, batch: ImportBatch) -> Dialog:
         family="start",
         intro=_promise(batch),
     )
+
+
+def _amount_max(request: HttpRequest, batch: ImportBatch, *, is_reversal: bool) -> int | None:
+    """How many credits, in mc, this person may move alone by a file: as many as by hand."""
+    deeds = _kind(batch).deeds
+    if deeds is None:
+        return None
+    limit = limit_of(
+        person=of_admin(request).user,
+        environment_id=batch.environment_id,
+        deed=deed_named(deeds[1] if is_reversal else deeds[0]),
+    )
+    return None if limit == UNLIMITED else int(limit * MC_PER_CREDIT)
 
 
 def _promise(batch: ImportBatch) -> str:
@@ -543,6 +567,7 @@ def _reverse_dialog(request: HttpRequest, batch: ImportBatch) -> Dialog:
             caller=caller_of(request),
             import_id=batch.id,
             reason=data["reason"],
+            amount_max=_amount_max(request, batch, is_reversal=True),
             now=of_admin(request).now,
             clock=system_now,
         )

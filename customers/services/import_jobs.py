@@ -19,7 +19,8 @@ import psycopg
 from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
 
-from customers.errors import DomainError, FieldError, ValidationFailed
+from customers.errors import DomainError, FieldError, ImportAboveLimit, ValidationFailed
+from customers.kernel.amounts import credits_spelled
 from customers.kernel.caller import Caller
 from customers.models import Environment, ImportBatch, ImportRow, Job, RowOutcome, RowReversal
 from customers.services.environments import environment_now
@@ -108,9 +109,17 @@ def _brought_and_kept(
     with transaction.atomic():
         found = _brought(work, batch, kind, page)
         counts = _kept(batch, kind, found, counts, _OUTCOME_KEEP)
+        amount_require(counts.get("amount", 0), work.parameters.get("amount_max"))
         ImportBatch.objects.filter(id=batch.id).update(counts=counts)
         _save(work, page, counts, None)
     return counts
+
+
+def amount_require(amount_mc: int, amount_max: int | None) -> None:
+    """Refuse what is above somebody's limit. Raises ImportAboveLimit."""
+    if amount_max is not None and amount_mc > amount_max:
+        moved, most = credits_spelled(amount_mc), credits_spelled(amount_max)
+        raise ImportAboveLimit(f"It moves {moved} credits; you may move {most} alone.")
 
 
 def import_reverse_run(work: JobWork) -> dict[str, Any]:

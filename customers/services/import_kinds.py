@@ -84,6 +84,8 @@ class ImportKind:
     identity: Callable[[Mapping[str, Any]], str | None]
     page: int
     amount: tuple[str, str] | None = None
+    #: The deeds whose limits bound what one person brings in, and takes back, by that amount.
+    deeds: tuple[str, str] | None = None
     #: What a reversal does, for whoever is about to do it.
     reversal: str = ""
 

@@ -21,7 +21,13 @@ from customers.models import ImportBatch, ImportRow, ImportStage, Job, RowOutcom
 from customers.services.audit import audit_record
 from customers.services.checks import text_refusal
 from customers.services.import_files import ImportFile, file_read
-from customers.services.import_jobs import check_name, import_job_kinds, reverse_name, run_name
+from customers.services.import_jobs import (
+    amount_require,
+    check_name,
+    import_job_kinds,
+    reverse_name,
+    run_name,
+)
 from customers.services.import_kinds import (
     ImportKind,
     import_kind,
@@ -105,10 +111,13 @@ def import_check(
     return import_get(environment_id=caller.environment_id, import_id=batch.id)
 
 
-def import_start(*, caller: Caller, import_id: UUID, now: datetime, clock: Clock) -> ImportBatch:
+def import_start(
+    *, caller: Caller, import_id: UUID, amount_max: int | None = None, now: datetime, clock: Clock
+) -> ImportBatch:
     """Bring the rows in, each once for ever; also what is left of an import that was interrupted.
 
-    Raises ImportNotFound, ImportNotReady.
+    `amount_max` bounds the credits, in mc, that it may move: by the dry run, and by what really comes, where it stops.
+    Raises ImportNotFound, ImportNotReady, ImportAboveLimit.
     """
     with transaction.atomic():
         batch = _locked(caller, import_id)
@@ -116,17 +125,25 @@ def import_start(*, caller: Caller, import_id: UUID, now: datetime, clock: Clock
             raise _not_ready(batch, "Only what was checked, or interrupted, can be started.")
         if batch.stage == ImportStage.CHECK and not _hopeful(batch):
             raise _not_ready(batch, "By the dry run every row would be refused.")
+        amount_require(max(_amount(batch.expected_counts), _amount(batch.counts)), amount_max)
         _record(caller, batch, "started", {}, "", now)
-        _begin(caller, batch, ImportStage.RUN, run_name(batch.kind), {}, clock)
+        _begin(caller, batch, ImportStage.RUN, run_name(batch.kind), {"amount_max": amount_max}, clock)
     return import_get(environment_id=caller.environment_id, import_id=batch.id)
 
 
 def import_reverse(
-    *, caller: Caller, import_id: UUID, reason: str, now: datetime, clock: Clock
+    *,
+    caller: Caller,
+    import_id: UUID,
+    reason: str,
+    amount_max: int | None = None,
+    now: datetime,
+    clock: Clock,
 ) -> ImportBatch:
     """Take back what the rows made, as far as nobody has used it since; again for those that stayed.
 
-    Raises ImportNotFound, ImportNotReady, ValidationFailed.
+    `amount_max` bounds the credits, in mc, that it brought in. Raises ImportNotFound, ImportNotReady, ImportAboveLimit,
+    ValidationFailed.
     """
     refusal = text_refusal(reason, _REASON_MAX)
     if refusal is not None:
@@ -135,6 +152,7 @@ def import_reverse(
         batch = _locked(caller, import_id)
         if batch.state not in _REVERSIBLE.get(ImportStage(batch.stage), ()):
             raise _not_ready(batch, "Only what was imported can be reversed.")
+        amount_require(_amount(batch.counts), amount_max)
         batch.reversal_reason = reason
         _record(caller, batch, "reversed", {}, reason, now)
         _begin(caller, batch, ImportStage.REVERSE, reverse_name(batch.kind), {"reason": reason}, clock)
@@ -176,6 +194,10 @@ def _locked(caller: Caller, import_id: UUID) -> ImportBatch:
         # As it is now that the import is ours, not as it was before we waited.
         batch.job = Job.objects.get(id=batch.job_id)
     return batch
+
+
+def _amount(counts: Mapping[str, int]) -> int:
+    return counts.get("amount", 0)
 
 
 def _hopeful(batch: ImportBatch) -> bool:

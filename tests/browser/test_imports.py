@@ -54,7 +54,7 @@ def test_a_file_of_customers(person, acme, width, theme):
     somebody.keep(f"import-checked-{name}")
 
     # for good
-    dialog = somebody.open_dialog("play_arrow Start import")
+    dialog = somebody.open_dialog("Start import")
     page.wait_for_timeout(300)
     somebody.keep(f"import-start-{name}", full_page=False)
     dialog.get_by_role("button", name="Start import").click()
@@ -64,7 +64,7 @@ def test_a_file_of_customers(person, acme, width, theme):
         assert Customer.objects.filter(timezone="Europe/Berlin").count() == 40
 
     # and back
-    dialog = somebody.open_dialog("undo Reverse")
+    dialog = somebody.open_dialog("Reverse")
     dialog.get_by_label("Reason").fill("They belong to the other brand")
     dialog.get_by_role("button", name="Reverse import").click()
     page.wait_for_selector("text=They belong to the other brand")

@@ -14,7 +14,7 @@ from customers.models import AuditRecord, Customer, ImportBatch
 from tests.conftest import Api, Character
 from tests.desk import Desk, somebody
 from tests.imports.filing import csv_of, upload, work
-from tests.making import give
+from tests.making import balance, give
 
 LIST = "/admin/customers/importbatch/"
 ADD = f"{LIST}add/"
@@ -174,3 +174,43 @@ def test_pages_stay_under_their_ceiling(desk: Desk, acme: Character, api: Api) -
     assert api.post(f"/v1/imports/{batch['id']}/start").status == 200
     assert api.post(f"/v1/imports/{batch['id']}/reverse", {"reason": "x"}).status == 200
     assert desk.queries(page_of(the_import(acme))) <= 15
+
+
+def test_nobody_grants_more_by_a_file_than_by_hand(acme: Character, api: Api) -> None:
+    # given a file that grants a credit more than an operator may alone
+    assert api.post("/v1/customers", {"external_id": "ada"}).status == 201
+    file = csv_of("customer,credits", "ada,100000", "ada,1", "bob,1")
+    upload(api, file, kind="grants", constants={"reason": "Opening balance"})
+    batch = the_import(acme)
+    operator, owner = (Desk(somebody(role), acme.test) for role in ("operator", "owner"))
+    # when
+    refused = operator.send(page_of(batch, "start/"), {})
+    # then
+    assert refused.status_code == 422
+    assert "It moves 100,001 credits; you may move 100,000 alone." in refused.content.decode()
+    assert balance(api, of="ada")["balance"] == 0
+    # and an owner may, and only an owner takes it back
+    assert owner.send(page_of(batch, "start/"), {}).status_code == 302
+    assert balance(api, of="ada")["balance"] == 100_001_000
+    assert operator.send(page_of(batch, "reverse/"), {"reason": "x"}).status_code == 422
+    assert owner.send(page_of(batch, "reverse/"), {"reason": "x"}).status_code == 302
+    assert balance(api, of="ada")["balance"] == 0
+
+
+def test_what_turns_out_larger_than_its_dry_run_stops(acme: Character, api: Api) -> None:
+    # given a file by whose dry run half of the credits have nobody to go to
+    assert api.post("/v1/customers", {"external_id": "ada"}).status == 201
+    lines = ("ada,100000", "bob,1")
+    upload(api, csv_of("customer,credits", *lines), kind="grants", constants={"reason": "Opening balance"})
+    batch = the_import(acme)
+    # when they are there by the time it runs
+    assert api.post("/v1/customers", {"external_id": "bob"}).status == 201
+    assert Desk(somebody("operator"), acme.test).send(page_of(batch, "start/"), {}).status_code == 302
+    # then nothing of that page is granted
+    assert the_import(acme).state == "interrupted"
+    assert [balance(api, of=who)["balance"] for who in ("ada", "bob")] == [0, 0]
+    # and an owner goes on with it
+    owner = Desk(somebody("owner"), acme.test)
+    assert "Go on" in owner.open(page_of(batch))
+    assert owner.send(page_of(batch, "start/"), {}).status_code == 302
+    assert [balance(api, of=who)["balance"] for who in ("ada", "bob")] == [100_000_000, 1_000]
