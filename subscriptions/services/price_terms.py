@@ -34,8 +34,12 @@ def terms_follow(subscription: Subscription, *, at: datetime, prorates: bool = T
         # Calls of one moment do not come in the order of their instants.
         at = max(at, held.starts_at)
     if held is not None and _took_no_time(held, at):
-        prorates = prorates or not _follows_another(held)
+        before = _term_before(held)
         held.delete()
+        if before is not None and before.version == version:
+            _reopen(before)
+            return
+        prorates = prorates or before is None
     elif held is not None:
         at = at if held.starts_at < at or version is None else held.starts_at + _JUST_AFTER
         term_end(subscription, at=at)
@@ -68,6 +72,13 @@ def _took_no_time(held: PriceTerm, at: datetime) -> bool:
     return held.starts_at == at and not held.charge_series.exists()
 
 
-def _follows_another(held: PriceTerm) -> bool:
-    """Else there is nobody who could keep the period's fees."""
-    return PriceTerm.objects.filter(subscription_id=held.subscription_id, ends_at=held.starts_at).exists()
+def _term_before(held: PriceTerm) -> PriceTerm | None:
+    """Without one there is nobody who could keep the period's fees."""
+    terms = PriceTerm.objects.filter(subscription_id=held.subscription_id, ends_at=held.starts_at)
+    return terms.exclude(id=held.id).select_related("version").first()
+
+
+def _reopen(term: PriceTerm) -> None:
+    """What was changed and changed back at one instant was never changed."""
+    term.ends_at = None
+    term.save(update_fields=["ends_at"])

@@ -322,6 +322,18 @@ def test_two_changes_at_one_instant_leave_one_term(api: Api, acme: Character) ->
     assert terms(acme.test, deal) == [("plan_c", 1, "2026-01-31T12:00", None, True)]
 
 
+def test_changed_and_changed_back_at_one_instant_is_not_changed(api: Api, acme: Character) -> None:
+    for key in ("plan_a", "plan_b"):
+        make_price_plan(api, key)
+    deal = subscribe_to(api, acme.test, "plan_a")
+    clock_set(acme.test, at("2026-02-10"))
+
+    deal.act("change", {"plan_id": "plan_b"})
+    deal.act("change", {"plan_id": "plan_a"})
+
+    assert terms(acme.test, deal) == [("plan_a", 1, "2026-01-31T12:00", None, True)]
+
+
 @pytest.mark.parametrize(
     ("body", "refusal"),
     [
