@@ -41,6 +41,8 @@ def test_a_variant_is_made_shown_and_listed(api: Api) -> None:
         "price": None,
         "currency": None,
         "fallback_variant_id": None,
+        "price_plan_id": None,
+        "price_plan_version": None,
         "credit_grants": [],
         "metadata": {},
         "superseded_at": None,
