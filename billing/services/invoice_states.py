@@ -35,6 +35,10 @@ _REFUSALS: Final[Mapping[str, type[DomainError]]] = {
     InvoiceStatus.VOID: InvoiceIsVoid,
     InvoiceStatus.UNCOLLECTIBLE: InvoiceIsUncollectible,
 }
+#: What receivers are told of the payment, when it took none.
+_NO_PAYMENT: Final[Mapping[str, None]] = dict.fromkeys(
+    ("payment_id", "payment_intent_id", "provider", "attempt")
+)
 #: Where money is waited for.
 UNPAID: Final = (InvoiceStatus.ISSUED, InvoiceStatus.UNCOLLECTIBLE)
 _UNDER_WAY: Final = (PaymentStatus.PENDING, PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION)
@@ -85,7 +89,10 @@ def invoice_paid(
     invoice.next_charge_at = None
     _status_set(invoice, InvoiceStatus.PAID, ("paid_minor", "paid_at", "next_charge_at"), now)
     told = {"amount": amount_minor, **(data or {})}
-    _tell(caller=caller, invoice=invoice, what="paid", data=told, reason=reason, now=now)
+    invoice_event_record(
+        caller=caller, invoice=invoice, type="invoice.paid", data=told, reason=reason, now=now
+    )
+    invoice_event(caller=caller, invoice=invoice, what="paid", data={**_NO_PAYMENT, **told}, now=now)
 
 
 def invoice_processing(

@@ -39,6 +39,8 @@ _NULLABLE: Final = frozenset(
         "display_name",
         "payment_id",
         "payment_intent_id",
+        "provider",
+        "attempt",
         "next_attempt_at",
     }
 )

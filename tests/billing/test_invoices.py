@@ -135,6 +135,8 @@ class TestIssue:
         assert (invoice.status, invoice.number, invoice.paid_at) == ("paid", "INV-000001", NOW)
         assert types_of(invoice) == ["invoice.created", "invoice.issued", "invoice.paid"]
         assert told_of(customer) == ["invoice.issued", "invoice.paid"]
+        told = OutboxEvent.objects.get(customer_id=customer.id, event="invoice.paid").payload
+        assert (told["amount"], told["payment_id"], told["provider"]) == (0, None, None)
 
     def test_a_draft_has_no_number_until_it_is_issued(self, world: World, customer: Customer) -> None:
         # given
