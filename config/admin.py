@@ -27,7 +27,9 @@ class PurserAdminSite(UnfoldAdminSite):
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         choose = path("environment/", self.admin_view(self.environment_choose), name="environment_choose")
-        return [choose, *super().get_urls()]
+        # Nothing here has a page on a site besides this one, which is what the theme's shortcut would look for.
+        theirs = [each for each in super().get_urls() if getattr(each, "name", None) != "view_on_site"]
+        return [choose, *theirs]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context: dict[str, Any] = super().each_context(request)

@@ -105,6 +105,8 @@ def _home(request: HttpRequest) -> dict[str, Any]:
     environment = environment_of(request)
     if environment is None:
         return {"home": None, "new_tenant_url": reverse("admin:customers_tenant_add")}
+    if not request.user.has_perm("customers.view_customer"):
+        return {"home": None, "has_no_role": True}
     now = of_admin(request).now
     numbers = _numbers(environment, now)
     steps = list(_steps(numbers))
