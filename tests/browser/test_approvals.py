@@ -46,7 +46,7 @@ def test_ask_look_and_approve(person, limited, api, width, theme):
     assert use(api, 30, by="brightline").status == 202
 
     checker = person(limited, width=width, theme=theme)
-    checker.page.get_by_text("Waiting for approval", exact=True).first.click()
+    checker.page.locator(".p-tile", has_text="Waiting for approval").click()
     checker.keep(f"approval-queue-{width}-{theme}")
     checker.page.locator("#result_list a").first.click()
     checker.page.get_by_text("When it was asked for").wait_for()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -22,10 +22,12 @@ from billing.services.provider_accounts import provider_account_set
 from billing.services.reconciliations import reconcile
 from billing.services.verification import verification_run
 from customers.admin.customer_panels import _actions as customer_actions
+from customers.admin.customer_panels import _panels as customer_panels
 from customers.admin.test_clock import _DEEDS as CLOCK_DEEDS
 from customers.kernel.clock import system_now
 from customers.kernel.database import environment_scope
 from customers.models import Customer, User, WebhookDelivery, WebhookEndpoint
+from customers.services.imports import import_upload
 from customers.services.jobs import job_start
 from subscriptions.admin.subscription_actions import ACTIONS as SUBSCRIPTION_ACTIONS
 from subscriptions.models import CreditGrantTemplate
@@ -57,6 +59,8 @@ def inhabit(character: Character) -> None:
     _sent(character, api)
     with environment_scope(world.id):
         job_start(caller=world.caller, kind="tests.desk", parameters={}, now=now)
+        csv = b"external_id\nada\n"
+        import_upload(caller=world.caller, kind="customers", name="people.csv", content=csv, now=now)
     verification_run(environment_id=world.id, now=now)
     _asked(character)
 
@@ -137,12 +141,13 @@ def _arguments(name: str, route: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if "(?P<" in route:
         yield "", {}
         return
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {"which": "errors"} if name == "customers_importbatch_rows" else {}
     for parameter in re.findall(r"<(?:\w+:)?(\w+)>", route):
-        if parameter in {"slug", "deed", "outcome"}:
+        if parameter in {"slug", "deed", "outcome", "key"}:
             continue
-        given[parameter] = _value(name, route, parameter)
-    deeds = {
+        given[parameter] = given.get(parameter) or _value(name, route, parameter)
+    deeds: dict[str, tuple[str, Iterable[str]]] = {
+        "customers_customer_panel": ("key", [key for key, one in customer_panels.items() if one.comes_later]),
         "customers_customer_action": ("slug", customer_actions),
         "billing_invoice_action": ("slug", invoice_actions),
         "subscriptions_subscription_action": ("slug", SUBSCRIPTION_ACTIONS),

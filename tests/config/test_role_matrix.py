@@ -45,7 +45,7 @@ def table() -> dict[str, tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def acme() -> Character:  # type: ignore[override]
+def acme() -> Character:
     """Our tenant with one of everything; these tests change nothing of it."""
     character = make_character("Acme")
     inhabit(character)
