@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from config.roles import roles_seed
 from customers.kernel.database import environment_scope
 from customers.models import Approval, ApprovalLimit
 from tests.browser.test_looks import _NAMELESS
@@ -15,6 +16,7 @@ REASON = "Nobody else is awake, and the launch is at six"
 @pytest.fixture
 def limited(acme, api):
     """Superusers have the owners' limit."""
+    roles_seed()
     make_metric(api)
     give(api, 100_000, to="brightline", reason="Welcome")
     with environment_scope(acme.test.id):
