@@ -211,6 +211,6 @@ class ReplacesRefused(Conflict):
 
 
 class InvoiceLineNotFound(NotFound):
-    """The invoice has no such line."""
+    """The invoice has no such line. Its own document lists the lines it has, each with its id."""
 
     code, title = "invoice-line-not-found", "There is no such line"

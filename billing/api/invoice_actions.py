@@ -190,6 +190,7 @@ class InvoiceEmail(_Action):
                     "job_id": "job_01k7x3s9c5ef6v8b2n4m6q8r0t",
                 },
                 response_only=True,
+                status_codes=["202"],
             ),
         ],
     )

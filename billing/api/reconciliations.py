@@ -113,7 +113,10 @@ class Reconciliations(Endpoint):
                 "April", {"begin": "2026-04-01T00:00:00Z", "end": "2026-05-01T00:00:00Z"}, request_only=True
             ),
             OpenApiExample(
-                "Queued", {**JOB_EXAMPLE, "kind": "billing.reconcile", "state": "queued"}, response_only=True
+                "Queued",
+                {**JOB_EXAMPLE, "kind": "billing.reconcile", "state": "queued"},
+                response_only=True,
+                status_codes=["202"],
             ),
         ],
     )

@@ -124,7 +124,7 @@ class Invoices(Endpoint):
                 request_only=True,
             ),
             OpenApiExample("Look first", {"customer_id": "cust_acme", "preview": True}, request_only=True),
-            OpenApiExample("The invoice", INVOICE_EXAMPLE, response_only=True, status_codes=["201"]),
+            OpenApiExample("The invoice", INVOICE_EXAMPLE, response_only=True, status_codes=["200", "201"]),
         ],
     )
     @idempotent(again="invoiced_again", made="invoiced")
