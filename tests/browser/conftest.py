@@ -40,6 +40,8 @@ _FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# Wide and light, narrow and dark are looked at each time; PURSER_BROWSER_LOOKS=all looks at these as well.
+_SELDOM = {("dark", 1440), ("light", 360)}
 # A refused form answers 409 or 422, which the browser mentions.
 _EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (404|409|422)")
 _WATCH_POLICY = (
@@ -48,10 +50,20 @@ _WATCH_POLICY = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/browser/" in item.path.as_posix():
             item.add_marker(pytest.mark.browser)
+    if os.environ.get("PURSER_BROWSER_LOOKS") != "all":
+        seldom = [item for item in items if _look_of(item) in _SELDOM]
+        config.hook.pytest_deselected(items=seldom)
+        items[:] = [item for item in items if item not in seldom]
+
+
+def _look_of(item: pytest.Item) -> tuple[Any, Any]:
+    shape = getattr(item, "callspec", None)
+    found = shape.params if shape else {}
+    return found.get("theme"), found.get("width")
 
 
 @pytest.fixture(scope="session")
