@@ -24,6 +24,7 @@ from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, li
 from customers.admin.requests import environment_of, of_admin
 from customers.kernel.clock import system_now
 from customers.models import Job
+from subscriptions.admin.plans import SoldFilter
 from subscriptions.admin.price_plan_forms import (
     LabelForm,
     MoveForm,
@@ -58,19 +59,6 @@ from subscriptions.services.sales import PricePlanNamed
 _TERMS: Final = ("currency", "billing_period", "charges", "minimum", "entitlements", "changelog")
 
 
-class ArchivedFilter(admin.SimpleListFilter):
-    title = "status"
-    parameter_name = "status"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("sold", "Sold"), ("archived", "Archived")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() in {"sold", "archived"}:
-            return queryset.filter(archived_at__isnull=self.value() == "sold")
-        return queryset
-
-
 @admin.register(PricePlan)
 class PricePlanAdmin(RecordAdmin):
     """A client of the services of price plans."""
@@ -79,7 +67,7 @@ class PricePlanAdmin(RecordAdmin):
     icon = "request_quote"
     list_display = ("name_shown", "charges_shown", "billing", "version_shown", "status_shown")
     list_display_links = ("name_shown",)
-    list_filter = (ArchivedFilter,)
+    list_filter = (SoldFilter,)
     search_fields = ("name",)
     search_help_text = "Name or id"
 
