@@ -13,10 +13,11 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from unfold.sites import UnfoldAdminSite
 
-from config.middleware import AdminEnvironmentMiddleware
 from customers.kernel.clock import elapsed_seconds
 from customers.kernel.ids import uuid_parse
 from customers.models import Environment
+from customers.services.environments import IN_VIEW
+from customers.services.single_sign_on import provider_configured
 
 
 class PurserAdminSite(UnfoldAdminSite):
@@ -24,6 +25,7 @@ class PurserAdminSite(UnfoldAdminSite):
     site_header = "Purser"
     index_title = "Home"
     enable_nav_sidebar = True
+    login_template = "admin/purser/login.html"
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         choose = path("environment/", self.admin_view(self.environment_choose), name="environment_choose")
@@ -33,7 +35,11 @@ class PurserAdminSite(UnfoldAdminSite):
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context: dict[str, Any] = super().each_context(request)
-        return {**context, "chosen_environment": getattr(request, "environment", None)}
+        return {
+            **context,
+            "chosen_environment": getattr(request, "environment", None),
+            "single_sign_on": provider_configured(),
+        }
 
     def environment_choose(self, request: HttpRequest) -> HttpResponse:
         """GET: what there is to choose from. POST: from now on this session looks at that one.
@@ -46,7 +52,7 @@ class PurserAdminSite(UnfoldAdminSite):
         environment = Environment.objects.filter(id=wanted).first() if wanted else None
         if environment is None:
             raise Http404
-        request.session[AdminEnvironmentMiddleware.SESSION_KEY] = str(environment.id)
+        request.session[IN_VIEW] = str(environment.id)
         return HttpResponseRedirect(reverse("admin:index"))
 
     def _environments(self, request: HttpRequest) -> HttpResponse:

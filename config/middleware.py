@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Final, cast
-from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
@@ -20,8 +19,8 @@ from customers.kernel.caller import Caller
 from customers.kernel.clock import elapsed_seconds, system_now
 from customers.kernel.database import environment_clear, environment_use
 from customers.kernel.ids import typeid, uuid7
-from customers.models import Environment, User
-from customers.services.environments import environment_now
+from customers.models import User
+from customers.services.environments import environment_in_view, environment_now
 
 _access = logging.getLogger("purser.access")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,59}")
@@ -100,8 +99,6 @@ def _read_chunks(request: HttpRequest) -> None:
 class AdminEnvironmentMiddleware:
     """The admin looks at one environment at a time: the one chosen in the session, or the first test."""
 
-    SESSION_KEY: Final = "environment_id"
-
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
@@ -111,7 +108,7 @@ class AdminEnvironmentMiddleware:
         return self.get_response(request)
 
     def _enter(self, request: Any, user: User) -> None:
-        environment = _chosen(request.session.get(self.SESSION_KEY))
+        environment = environment_in_view(request.session)
         request.environment = environment
         if environment is None:
             request.now = system_now()
@@ -124,12 +121,6 @@ class AdminEnvironmentMiddleware:
             request_id=request.request_id,
             address=address_of(request),
         )
-
-
-def _chosen(text: str | None) -> Environment | None:
-    environments = Environment.objects.select_related("tenant")
-    chosen = environments.filter(id=UUID(text)).first() if text else None
-    return chosen or environments.order_by("-kind", "tenant__created_at", "tenant_id").first()
 
 
 class ContentSecurityPolicyMiddleware:

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 
 from customers.kernel.clock import system_now
+from customers.services.second_factor import PASSED_ELSEWHERE
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -54,6 +55,8 @@ class SecondFactorMiddleware:
         return self.get_response(request)
 
     def _asked(self, request: HttpRequest, user: Any) -> str | None:
+        if request.session.get(PASSED_ELSEWHERE):
+            return None
         if user.has_second_factor:
             return None if user.is_verified() or _is_one_of(request, self._OPEN) else "second_factor_check"
         if settings.SECOND_FACTOR_REQUIRED and not _is_one_of(request, self._WITHOUT):

@@ -146,6 +146,20 @@ SECOND_FACTOR_REQUIRED = env.bool("SECOND_FACTOR_REQUIRED", default=False)
 OTP_TOTP_ISSUER = env.str("SECOND_FACTOR_ISSUER", default="Purser")
 # An idle session ends after so long, and any after twelve hours.
 SESSION_IDLE_SECONDS = env.int("SESSION_IDLE_MINUTES", default=120) * 60
+# Single sign-on, off until there is an issuer (docs/single-sign-on.md).
+OPENID_ISSUER = env.str("OPENID_ISSUER", default="")
+OPENID_NAME = env.str("OPENID_NAME", default="single sign-on")
+OPENID_CLIENT_ID = env.str("OPENID_CLIENT_ID", default="")
+OPENID_CLIENT_SECRET = env.str("OPENID_CLIENT_SECRET", default="")
+OPENID_SCOPES = env.str("OPENID_SCOPES", default="openid email profile")
+OPENID_EMAIL_DOMAINS = env.list("OPENID_EMAIL_DOMAINS", default=[])
+OPENID_ROLE_CLAIM = env.str("OPENID_ROLE_CLAIM", default="groups")
+OPENID_ROLES = env.dict("OPENID_ROLES", default={})
+if OPENID_ISSUER and not OPENID_CLIENT_ID:
+    raise ImproperlyConfigured(
+        "OPENID_ISSUER needs an OPENID_CLIENT_ID, and usually an OPENID_CLIENT_SECRET."
+    )
+OPENID_TRUST_SECOND_FACTOR = env.bool("OPENID_TRUST_SECOND_FACTOR", default=True)
 X_FRAME_OPTIONS = "DENY"
 # Ten wrong passwords for a name from one address, and that pair waits a quarter of an hour.
 AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT", default=10)

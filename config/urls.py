@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 
 from config import faults, health
 from config.openapi import DocsView, ReferenceView, openapi_document
+from customers.admin import single_sign_on
 from customers.api import problem_pages
 from customers.api.webhook_catalogue import webhooks_page
 
@@ -26,6 +27,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("problems", problem_pages.problem_index, name="problems"),
     path("problems/<slug:code>", problem_pages.problem_page, name="problem"),
     path("v1/openapi.json", openapi_document, name="openapi"),
+    path("admin/login/single-sign-on/", single_sign_on.begin, name="single_sign_on"),
+    path("admin/login/single-sign-on/answer/", single_sign_on.answer, name="single_sign_on_answer"),
     path("admin/", admin.site.urls),
     path("", include("subscriptions.api.urls")),
     path("", include("metering.api.urls")),

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import cast
 
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from customers.kernel.caller import Caller
 from customers.models import Environment, User
@@ -39,3 +42,11 @@ def wants_fragment(request: HttpRequest) -> bool:
 def address_of(request: HttpRequest) -> str:
     """Where the person is, for the audit record."""
     return str(request.META.get("REMOTE_ADDR") or "")[:60]
+
+
+def return_address(request: HttpRequest) -> str:
+    """Where the person wanted to go, if that is here."""
+    wanted = request.POST.get(REDIRECT_FIELD_NAME) or request.GET.get(REDIRECT_FIELD_NAME) or ""
+    home = reverse("admin:index")
+    is_ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()})
+    return wanted if is_ours and wanted.startswith(home) else home

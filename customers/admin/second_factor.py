@@ -6,14 +6,12 @@ from typing import Any, Final
 
 import segno
 from django.contrib.admin import AdminSite
-from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django_otp import login as second_factor_passed
 
-from customers.admin.requests import AdminRequest, environment_of, of_admin
+from customers.admin.requests import AdminRequest, environment_of, of_admin, return_address
 from customers.services.audit import audit_record
 from customers.services.second_factor import (
     app_confirm,
@@ -85,13 +83,13 @@ class Pages:
             device = code_check(asked.user, request.POST.get("code", ""))
             if device is not None:
                 second_factor_passed(request, device)
-                return HttpResponseRedirect(_next(request))
+                return HttpResponseRedirect(return_address(request))
         return self._page(
             asked,
             "second_factor_check.html",
             "One more thing",
             wrong=_WRONG if request.method == "POST" else "",
-            next=_next(request),
+            next=return_address(request),
         )
 
     def _codes(self, asked: AdminRequest, codes: list[str]) -> HttpResponse:
@@ -102,14 +100,6 @@ class Pages:
         answer = TemplateResponse(asked, f"admin/purser/{template}", context)
         answer["Cache-Control"] = "no-store"
         return answer
-
-
-def _next(request: HttpRequest) -> str:
-    """Where the person wanted to go, if that is here."""
-    wanted = request.POST.get(REDIRECT_FIELD_NAME) or request.GET.get(REDIRECT_FIELD_NAME) or ""
-    home = reverse("admin:index")
-    is_ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()})
-    return wanted if is_ours and wanted.startswith(home) else home
 
 
 def _in_fours(config_url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -17,6 +18,7 @@ from django_otp.plugins.otp_static.admin import StaticDevice
 from django_otp.plugins.otp_totp.admin import TOTPDevice
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from customers.admin.display import NOTHING, badge, instant_shown
 from customers.admin.second_factor import second_factor_urls
@@ -25,12 +27,33 @@ from customers.services.second_factor import second_factor_remove
 
 _PERSON = ("Person", {"fields": ("username", "password", ("first_name", "last_name"), "email")})
 _ROLES = ("Access", {"fields": ("is_active", "is_staff", "has_second_factor", "groups")})
+_SIGN_ON = ("Single sign-on", {"fields": ("is_linked",)})
 _SUPER = ("Everything", {"fields": ("is_superuser",)})
 _NEW = (None, {"classes": ("wide",), "fields": ("username", "usable_password", "password1", "password2")})
 
 
 class PersonForm(UserChangeForm):
-    """A second factor is set up by the person alone, and taken away by others when a phone is lost."""
+    """A second factor is set up by the person alone, and taken away by others when a phone is lost.
+
+    So with the account at the provider of single sign-on: it is linked by logging in.
+    """
+
+    is_linked = forms.BooleanField(
+        required=False,
+        label="Linked to an account",
+        help_text="Take it away when the person has another account now: the next login links that one.",
+        widget=UnfoldBooleanSwitchWidget,
+    )
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.fields["is_linked"].initial = bool(self.instance.openid_subject)
+
+    def clean_is_linked(self) -> bool:
+        wanted = bool(self.cleaned_data["is_linked"])
+        if wanted and not self.instance.openid_subject:
+            raise ValidationError("Only the person can link it, by logging in.")
+        return wanted
 
     def clean_has_second_factor(self) -> bool:
         wanted = bool(self.cleaned_data["has_second_factor"])
@@ -63,7 +86,8 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return self.add_fieldsets
-        return (_PERSON, _ROLES, _SUPER) if request.user.is_superuser else (_PERSON, _ROLES)
+        sign_on = (_SIGN_ON,) if obj.openid_subject else ()
+        return (_PERSON, _ROLES, *sign_on, *((_SUPER,) if request.user.is_superuser else ()))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only a superuser touches a superuser: a new password would be a way up."""
@@ -82,6 +106,8 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         """Whoever is made here is made to work here."""
         if not change:
             obj.is_staff = True
+        elif "is_linked" in form.changed_data:
+            obj.openid_issuer = obj.openid_subject = ""
         super().save_model(request, obj, form, change)
         if "has_second_factor" in form.changed_data and not obj.has_second_factor:
             second_factor_remove(obj)

@@ -16,6 +16,8 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from customers.models import User
 
 CODES: Final = 10
+#: In the session of somebody whose identity provider has asked for a second factor, and is trusted with that.
+PASSED_ELSEWHERE: Final = "second_factor_passed_elsewhere"
 _DIGITS: Final = 6
 _APP: Final = "authenticator"
 _CODES: Final = "recovery codes"

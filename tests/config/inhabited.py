@@ -128,6 +128,8 @@ def addresses(character: Character) -> dict[str, str]:
 
 
 def _path(name: str, route: str, arguments: dict[str, Any]) -> str:
+    if route.startswith("admin/login/"):
+        return f"/{route}"
     if name == route:
         plain = re.sub(r"<[^>]*>", str(arguments.get("object_id", "")), route)
         return "/" + re.sub(r"\(\?P.*", "nothing/here/", plain)
