@@ -34,10 +34,10 @@ from customers.services.import_cells import (
     read_list,
     read_object,
     read_reason,
-    read_text,
     read_whole,
 )
 from customers.services.import_kinds import (
+    CUSTOMER_FIELDS,
     Effect,
     ImportField,
     ImportKind,
@@ -45,6 +45,7 @@ from customers.services.import_kinds import (
     RowWish,
     customer_reference,
     each_alone,
+    key_of_row,
 )
 
 _METRICS_MAX: Final = 50
@@ -178,24 +179,13 @@ def _metric_keys(text: str) -> list[str]:
     return keys
 
 
-def _identity(values: Mapping[str, Any]) -> str | None:
-    key = values.get("idempotency_key")
-    return None if key is None else f"key:{key}"
-
-
 GRANTS: Final = ImportKind(
     name="grants",
     title="Grants and opening balances",
     intro="A row gives a customer who is there one block of credits, with a source and a reason.",
     resource="credits",
     fields=(
-        ImportField(
-            name="external_customer_id",
-            label="Customer, by external id",
-            read=read_text,
-            aliases=("external_id", "customer", "customer_external_id"),
-        ),
-        ImportField(name="customer_id", label="Customer, by id", read=read_text),
+        *CUSTOMER_FIELDS,
         ImportField(
             name="credits",
             label="Credits",
@@ -243,7 +233,7 @@ GRANTS: Final = ImportKind(
     needs=(("external_customer_id", "customer_id"), ("credits_mc", "credits"), ("reason",)),
     bring=_bring,
     take_back=_take_back,
-    identity=_identity,
+    identity=key_of_row,
     page=50,
     amount=("credits", "credits"),
     deeds=("credits.grant", "credits.adjust"),

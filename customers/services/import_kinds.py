@@ -20,7 +20,7 @@ from django.db import DataError, IntegrityError, transaction
 from customers.errors import DomainError, FieldError, ValidationFailed
 from customers.kernel.caller import Caller
 from customers.models import RowOutcome, RowReversal
-from customers.services.import_cells import CellRefusedError, cell_text
+from customers.services.import_cells import CellRefusedError, cell_text, read_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +225,18 @@ def not_storable() -> DomainError:
     return ValidationFailed("The database cannot store this row.")
 
 
+#: How a row names the customer it is about; customer_reference reads them.
+CUSTOMER_FIELDS: Final = (
+    ImportField(
+        name="external_customer_id",
+        label="Customer, by external id",
+        read=read_text,
+        aliases=("external_id", "customer", "customer_external_id"),
+    ),
+    ImportField(name="customer_id", label="Customer, by id", read=read_text),
+)
+
+
 def customer_reference(values: Mapping[str, Any]) -> tuple[str, str]:
     """`by` and reference of the one customer that a row names."""
     named = [
@@ -237,3 +249,9 @@ def customer_reference(values: Mapping[str, Any]) -> tuple[str, str]:
             errors=[FieldError("customer_id", "ambiguous", "Name the customer by exactly one id.")]
         )
     return named[0]
+
+
+def key_of_row(values: Mapping[str, Any]) -> str | None:
+    """The identity of a row that may carry an idempotency key."""
+    key = values.get("idempotency_key")
+    return None if key is None else f"key:{key}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from customers.errors import DomainError, Unavailable
@@ -21,12 +21,14 @@ from customers.services.import_cells import (
     read_text,
 )
 from customers.services.import_kinds import (
+    CUSTOMER_FIELDS,
     Effect,
     ImportField,
     ImportKind,
     Reversed,
     RowWish,
     customer_reference,
+    key_of_row,
     not_storable,
 )
 from metering.models import UsageEvent
@@ -111,24 +113,13 @@ def customer_has_usage(customer_id: UUID) -> str | None:
     return "The customer has usage." if counted.exists() else None
 
 
-def _identity(values: Mapping[str, Any]) -> str | None:
-    key = values.get("idempotency_key")
-    return None if key is None else f"key:{key}"
-
-
 EVENTS: Final = ImportKind(
     name="events",
     title="Usage events",
     intro="A row is one event of a customer who is there, with the time at which it happened.",
     resource="usage",
     fields=(
-        ImportField(
-            name="external_customer_id",
-            label="Customer, by external id",
-            read=read_text,
-            aliases=("external_id", "customer", "customer_external_id"),
-        ),
-        ImportField(name="customer_id", label="Customer, by id", read=read_text),
+        *CUSTOMER_FIELDS,
         ImportField(
             name="metric_key",
             label="Metric",
@@ -164,7 +155,7 @@ EVENTS: Final = ImportKind(
     needs=(("external_customer_id", "customer_id"), ("metric_key",), ("value",)),
     bring=_bring,
     take_back=_take_back,
-    identity=_identity,
+    identity=key_of_row,
     page=500,
     amount=("cost", "credits debited"),
     reversal="Each event is voided: it stays and says so, what it cost comes back, and nothing counts it any more.",
