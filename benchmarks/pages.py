@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
-from benchmarks.instance import Instance, module, settle
-from benchmarks.renewals import answer
+from benchmarks.instance import Instance, settle
 from benchmarks.rounds import Alternative, Sample
-from config.local.paths import REPOSITORY
+from benchmarks.standby import Standby
 
 #: `BENCH_CROWD=3000000` is the aim's size: a million ledger entries, which takes some minutes to make.
 _EVENTS: Final = int(os.environ.get("BENCH_CROWD", "60000"))
@@ -36,31 +34,19 @@ PAGES: Final = (
 @contextmanager
 def pages(instance: Instance) -> Iterator[Mapping[str, Alternative]]:
     """One process, as one thread of the web would serve them."""
-    process = subprocess.Popen(
-        module("benchmarks.looking", str(instance.facts["environment"]), str(_EVENTS), str(_LOOKS)),
-        cwd=REPOSITORY,
-        env={
-            **instance.environment,
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "STATIC_ROOT": str(instance.home.root / "static"),
-            "LOG_LEVEL": "ERROR",
-        },
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        answer(process)
+    environment = {
+        **instance.environment,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "STATIC_ROOT": str(instance.home.root / "static"),
+        "LOG_LEVEL": "ERROR",
+    }
+    arguments = (str(instance.facts["environment"]), str(_EVENTS), str(_LOOKS))
+    with Standby("benchmarks.looking", *arguments, environment=environment) as visitor:
+        visitor.heard()
         settle(instance.superuser_url)
-        yield {name: partial(_sample, process, name) for name in PAGES}
-    finally:
-        process.terminate()
-        process.wait()
+        yield {name: partial(_sample, visitor, name) for name in PAGES}
 
 
-def _sample(process: subprocess.Popen[str], name: str) -> Sample:
-    assert process.stdin is not None
-    process.stdin.write(f"{name}\n")
-    process.stdin.flush()
-    found = answer(process)
+def _sample(visitor: Standby, name: str) -> Sample:
+    found = visitor.ask(name)
     return Sample(server_us=found["cpu_us"], p50_ms=found["p50"], p95_ms=found["p95"], errors=found["errors"])

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
-from benchmarks.instance import module
 from benchmarks.requests import Request
 from benchmarks.rounds import Sample
-from config.local.paths import REPOSITORY
+from benchmarks.standby import Standby
 
 
 class Worker:
     """One process with one application and one kind of request."""
 
     def __init__(self, *, application: str, request: Request, environment: Mapping[str, str]) -> None:
-        self.process = subprocess.Popen(
-            module("benchmarks.in_process", application, request.to_json()),
-            cwd=REPOSITORY,
-            env=dict(environment),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+        self._process = Standby(
+            "benchmarks.in_process", application, request.to_json(), environment=environment
         )
 
     def sample(self, *, calls: int) -> Sample:
-        found = self._ask(calls)
+        found = self._process.ask(calls)
         times = sorted(found["milliseconds"])
         return Sample(
             server_us=found["cpu_us"],
@@ -38,19 +29,8 @@ class Worker:
             examples=found["examples"],
         )
 
-    def _ask(self, calls: int) -> dict[str, Any]:
-        if self.process.stdin is None or self.process.stdout is None:
-            raise RuntimeError("the worker has no pipes")
-        self.process.stdin.write(f"{calls}\n")
-        self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline() or "null")
-        if not answer:
-            raise RuntimeError("the worker ended")
-        return answer
-
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait()
+        self._process.stop()
 
 
 @contextmanager
