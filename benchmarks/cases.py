@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from benchmarks import aggregations, growth, keys, ledger, pages, renewals, requests, volume, webhooks
+from benchmarks import (
+    aggregations,
+    growth,
+    invoices,
+    keys,
+    ledger,
+    pages,
+    renewals,
+    requests,
+    volume,
+    webhooks,
+)
 from benchmarks.http import http
 from benchmarks.instance import Instance
 from benchmarks.pgbench import pgbench, usage_script
@@ -324,6 +335,14 @@ CASES: Final[Mapping[str, Case]] = {
         aims=(
             Aim(name="CPU of a renewal, many to few", of=cpu("many", "few"), at_most=1.3),
             Aim(name="renewals per second, many to few", of=rate("many", "few"), at_least=0.77),
+        ),
+    ),
+    "invoices": Case(
+        title="Invoices of many customers by one bulk run, many and a tenth as many",
+        open=lambda instance, _: invoices.invoices(instance),
+        aims=(
+            Aim(name="CPU of an invoice, many to few", of=cpu("many", "few"), at_most=1.3),
+            Aim(name="invoices per second, many to few", of=rate("many", "few"), at_least=0.77),
         ),
     ),
     "aggregations": Case(

@@ -24,14 +24,16 @@ def renewals(instance: Instance) -> Iterator[Mapping[str, Alternative]]:
     with Standby("benchmarks.renewing", *arguments, environment=environment) as scheduler:
         scheduler.heard()
         settle(instance.superuser_url)
-        yield {name: partial(_sample, scheduler, name) for name in ("many", "few")}
+        yield {name: partial(one_of_many, scheduler, name) for name in ("many", "few")}
 
 
-def _sample(scheduler: Standby, name: str) -> Sample:
+def one_of_many(scheduler: Standby, name: str) -> Sample:
+    """What one took of those that were done together."""
     found = scheduler.ask(name)
     count = found["count"]
     # PostgreSQL's time is not told: it has also advanced the other group, which is not counted.
     return Sample(
         per_second=count / found["seconds"],
         server_us=found["cpu_seconds"] * 1e6 / count,
+        peak_mib=found["peak_kib"] / 1024,
     )

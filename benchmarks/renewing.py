@@ -10,8 +10,9 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID, uuid4
 
 import django
@@ -34,7 +35,9 @@ from subscriptions.services.subscriptions import subscription_create  # noqa: E4
 _HOUR: Final = timedelta(hours=1)
 _JUST_BEFORE: Final = timedelta(microseconds=1)
 #: Subscriptions made in one transaction: what making them takes is not measured, only waited for.
-_TOGETHER: Final = 100
+TOGETHER: Final = 100
+
+Done = TypeVar("Done")
 
 
 def main() -> None:
@@ -58,12 +61,17 @@ def main() -> None:
 def _measured(count: int, now: datetime) -> dict[str, float]:
     # The other group's periods end in between, and are not counted.
     subscriptions_advance(now=now - _JUST_BEFORE)
-    began, busy = time.perf_counter(), time.process_time()
-    done = subscriptions_advance(now=now)
+    done, took = timed(lambda: subscriptions_advance(now=now))
     if done != count:
         raise RuntimeError(f"{done} subscriptions were advanced, not {count}")
-    return {
-        "count": count,
+    return {"count": count, **took}
+
+
+def timed(deed: Callable[[], Done]) -> tuple[Done, dict[str, float]]:
+    """What was done, and what it took of time, processor and memory."""
+    began, busy = time.perf_counter(), time.process_time()
+    done = deed()
+    return done, {
         "seconds": time.perf_counter() - began,
         "cpu_seconds": time.process_time() - busy,
         "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
@@ -86,14 +94,15 @@ def _sold(caller: Caller, now: datetime) -> PlanVariant:
 
 
 def _subscribe(caller: Caller, variant: PlanVariant, count: int, now: datetime) -> None:
-    customers = [_customer(caller, now) for _ in range(count)]
-    for first in range(0, count, _TOGETHER):
+    customers = [customer_of(caller, now) for _ in range(count)]
+    for first in range(0, count, TOGETHER):
         with transaction.atomic():
-            for customer in Customer.objects.bulk_create(customers[first : first + _TOGETHER]):
+            for customer in Customer.objects.bulk_create(customers[first : first + TOGETHER]):
                 subscription_create(caller=caller, customer=customer, offer=variant.id, now=now)
 
 
-def _customer(caller: Caller, now: datetime) -> Customer:
+def customer_of(caller: Caller, now: datetime) -> Customer:
+    """Not stored yet."""
     name, key = f"renewing-{uuid4().hex}", uuid7()
     return Customer(
         id=key,

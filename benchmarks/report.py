@@ -14,6 +14,7 @@ _COLUMNS = {
     "p50_ms": ("p50 ms", 3),
     "p95_ms": ("p95 ms", 2),
     "p99_ms": ("p99 ms", 2),
+    "peak_mib": ("peak MiB", 0),
 }
 
 

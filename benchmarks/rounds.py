@@ -17,6 +17,8 @@ class Sample:
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
+    #: The most memory that the process has had.
+    peak_mib: float | None = None
     errors: int = 0
     examples: Sequence[str] = ()
 
