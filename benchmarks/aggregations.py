@@ -20,9 +20,9 @@ _QUESTIONS_OF_A_TURN: Final = 3
 _FILL: Final = """
 SET session_replication_role = replica;
 INSERT INTO metering_usage_event (id, environment_id, customer_id, metric_id, units, cost_mc, idempotency_key,
-  fingerprint, occurred_at, received_at, properties, actor, request_id)
+  occurred_at, received_at, properties, actor, request_id)
 SELECT purser_uuid7(), '{environment}', c.id, '{metric}', (n * 7919 % 1000) / 8.0, 0, 'bench-aggregations-' || n,
-  '\\x00112233445566778899aabbccddeeff', timestamptz '2026-04-01Z' + n * interval '2.5 seconds',
+  timestamptz '2026-04-01Z' + n * interval '2.5 seconds',
   timestamptz '2026-04-01Z' + n * interval '2.5 seconds' + interval '1 second',
   jsonb_build_object('user_id', 'user_' || n * 104729 % 50000), 'bench', ''
 FROM customers_customer c, generate_series(0::bigint, {events} - 1) AS n

@@ -6,6 +6,7 @@ from django.db import migrations, models
 
 import customers.kernel.ids
 import metering.models.usage_event
+from customers.kernel.partitioned import CreatePartitionedModel
 
 
 class Migration(migrations.Migration):
@@ -73,7 +74,8 @@ class Migration(migrations.Migration):
                 "db_table": "metering_cycle_counter",
             },
         ),
-        migrations.CreateModel(
+        CreatePartitionedModel(
+            partition_by="RANGE (id)",
             name="UsageEvent",
             fields=[
                 (
@@ -86,7 +88,6 @@ class Migration(migrations.Migration):
                 ("cost_mc", models.BigIntegerField()),
                 ("ledger_entry_id", models.UUIDField(null=True)),
                 ("idempotency_key", models.CharField(max_length=255)),
-                ("fingerprint", models.BinaryField(max_length=16)),
                 ("occurred_at", models.DateTimeField()),
                 ("received_at", models.DateTimeField()),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
@@ -148,6 +149,49 @@ class Migration(migrations.Migration):
                         condition=models.Q(("cost_mc__gte", 0)), name="usage_cost_is_not_negative"
                     )
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="UsageKey",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "environment_id",
+                        "idempotency_key",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="customers.environment",
+                    ),
+                ),
+                ("event_id", models.UUIDField()),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="customers.customer",
+                    ),
+                ),
+                ("cost_mc", models.BigIntegerField()),
+                ("idempotency_key", models.CharField(max_length=255)),
+                ("fingerprint", models.BinaryField(max_length=16)),
+            ],
+            options={
+                "db_table": "metering_usage_key",
             },
         ),
         migrations.CreateModel(

@@ -6,6 +6,7 @@ from metering.models.rule import CostType, MeteringRule
 from metering.models.snapshot_pause import SnapshotPause
 from metering.models.usage_event import UsageEvent
 from metering.models.usage_hour import UsageHour, UsageHourOfAll, UsageWatermark
+from metering.models.usage_key import UsageKey
 
 __all__ = [
     "Aggregation",
@@ -22,5 +23,6 @@ __all__ = [
     "UsageEvent",
     "UsageHour",
     "UsageHourOfAll",
+    "UsageKey",
     "UsageWatermark",
 ]

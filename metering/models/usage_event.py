@@ -21,7 +21,10 @@ class StoringTransaction(models.Func):
 
 
 class UsageEvent(models.Model):
-    """Something a customer used. Written once, by metering_usage_record; its key is its identity for ever.
+    """Something a customer used. Written once, by metering_usage_record; its key (UsageKey) is its identity for ever.
+
+    The table is partitioned by ranges of the key, which are months of the time it was stored (metering/partitions/): a
+    month can be taken away whole. What is unique beyond the key of a single month stands in UsageKey.
 
     The database does not check these foreign keys at each insert: the one function that writes here has just read the
     rows, none of them can be deleted, and four checks would be a fifth of a hot call.
@@ -53,7 +56,6 @@ class UsageEvent(models.Model):
     cycle_charged_mc = models.BigIntegerField(null=True)
     ledger_entry_id = models.UUIDField(null=True)
     idempotency_key = models.CharField(max_length=255)
-    fingerprint = models.BinaryField(max_length=16)
     # When it happened (the event's own timestamp), when we received it by the environment's clock, when it was stored.
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField()
@@ -69,9 +71,6 @@ class UsageEvent(models.Model):
         db_table = "metering_usage_event"
         ordering = ("-id",)
         constraints = (
-            models.UniqueConstraint(
-                fields=("environment", "idempotency_key"), name="one_usage_event_per_idempotency_key"
-            ),
             models.CheckConstraint(condition=models.Q(cost_mc__gte=0), name="usage_cost_is_not_negative"),
         )
         indexes = (

@@ -13,7 +13,7 @@ BEGIN
       'state', CASE WHEN l.lapsed THEN 'expired' ELSE h.state END,
       'expires_at', h.expires_at, 'created_at', h.created_at,
       'ended_at', CASE WHEN l.lapsed THEN h.expires_at + billing_hold_grace() ELSE h.ended_at END,
-      'actual_units', e.units, 'cost_mc', h.committed_mc, 'event_id', e.id, 'entry_id', e.ledger_entry_id,
+      'actual_units', e.units, 'cost_mc', h.committed_mc, 'event_id', s.event_id, 'entry_id', e.ledger_entry_id,
       'properties', r.properties, 'metadata', h.metadata,
       'balance_mc', coalesce(a.balance_mc, 0), 'account_reserved_mc', coalesce(a.reserved_mc, 0))::text
     FROM metering_reservation r
@@ -278,6 +278,7 @@ DECLARE
   h billing_hold;
   v_now timestamptz;
   v_cost bigint := p_cost;
+  v_key text;
   v_done record;
 BEGIN
   SELECT * INTO b FROM metering_step_begin(p_environment, p_config_version, 'commit',
@@ -318,13 +319,15 @@ BEGIN
     RETURN;
   END IF;
   -- No caller's key begins with §, so this one is nobody's.
+  v_key := '§reservation:' || customers_typeid('res', p_reservation);
+  INSERT INTO metering_usage_key (environment_id, event_id, customer_id, cost_mc, idempotency_key, fingerprint)
+    VALUES (p_environment, p_event, r.customer_id, v_cost, v_key, p_fingerprint);
   INSERT INTO metering_usage_event (
-    id, environment_id, customer_id, metric_id, rule_id, units, cost_mc, idempotency_key, fingerprint, occurred_at,
-    received_at, properties, metadata, ledger_entry_id, actor, request_id, cycle_units, cycle_charged_mc
+    id, environment_id, customer_id, metric_id, rule_id, units, cost_mc, idempotency_key, occurred_at, received_at,
+    properties, metadata, ledger_entry_id, actor, request_id, cycle_units, cycle_charged_mc
   ) VALUES (
-    p_event, p_environment, r.customer_id, r.metric_id, r.rule_id, units, v_cost,
-    '§reservation:' || customers_typeid('res', p_reservation), p_fingerprint, v_now, v_now, r.properties, h.metadata,
-    v_done.entry_id, p_actor, p_request, cycle_units, cycle_charged
+    p_event, p_environment, r.customer_id, r.metric_id, r.rule_id, units, v_cost, v_key, v_now, v_now, r.properties,
+    h.metadata, v_done.entry_id, p_actor, p_request, cycle_units, cycle_charged
   );
   IF r.is_counted THEN
     PERFORM metering_counter_write(a, r.metric_id, r.rule_id, r.dimension, r.value, cycle_units + units,

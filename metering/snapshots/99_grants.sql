@@ -1,4 +1,5 @@
--- Owned by the kernel's role; the application may call the public (versioned) functions only.
+-- Owned by the kernel's role, except those that make and take away partitions (metering/partitions/); the application
+-- may call the public (versioned) functions only.
 DO $$
 DECLARE f record;
 BEGIN
@@ -6,6 +7,7 @@ BEGIN
     SELECT p.oid::regprocedure AS name, p.proname ~ '_v[0-9]+$' AS is_public FROM pg_proc p
     WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'metering\_%'
       AND pg_get_userbyid(p.proowner) <> 'purser_kernel'
+      AND p.proname NOT LIKE 'metering\_event\_partition%'
       AND p.prorettype <> 'trigger'::regtype
   LOOP
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f.name);

@@ -37,13 +37,13 @@ BEGIN
   -- before.
   SELECT e.config_version, c.id, c.overage_policy, c.overage_limit_mc,
       c.low_balance_threshold_mc IS NOT NULL OR e.tells_consumption,
-      metering_replay_status(u.customer_id, u.fingerprint, c.id, p_fingerprint), u.id, u.cost_mc
+      metering_replay_status(u.customer_id, u.fingerprint, c.id, p_fingerprint), u.event_id, u.cost_mc
     INTO v_version, v_customer, v_policy, v_limit, v_rings, status, event_id, cost
     FROM customers_environment e
     LEFT JOIN customers_customer c ON c.id = coalesce(v_customer, (
       SELECT f.id FROM customers_customer f
       WHERE p_by = 'external' AND f.environment_id = p_environment AND f.external_key = p_reference))
-    LEFT JOIN metering_usage_event u ON u.environment_id = e.id AND u.idempotency_key = p_key
+    LEFT JOIN metering_usage_key u ON u.environment_id = e.id AND u.idempotency_key = p_key
     WHERE e.id = p_environment;
   IF v_version <> p_config_version THEN
     status := 'stale-config';
@@ -87,20 +87,22 @@ BEGIN
   IF status <> 'accepted' THEN
     RETURN;
   END IF;
-  INSERT INTO metering_usage_event (
-    id, environment_id, customer_id, metric_id, rule_id, units, cost_mc, idempotency_key, fingerprint, occurred_at,
-    received_at, properties, metadata, ledger_entry_id, actor, request_id, cycle_units, cycle_charged_mc
-  ) VALUES (
-    p_event, p_environment, v_customer, p_metric, p_rule, p_units, p_cost, p_key, p_fingerprint,
-    coalesce(p_timestamp, v_now), v_now, p_properties, p_metadata, v_entry, p_actor, p_request, cycle_units,
-    cycle_charged
-  ) ON CONFLICT (environment_id, idempotency_key) DO NOTHING;
+  INSERT INTO metering_usage_key (environment_id, event_id, customer_id, cost_mc, idempotency_key, fingerprint)
+    VALUES (p_environment, p_event, v_customer, p_cost, p_key, p_fingerprint)
+    ON CONFLICT (environment_id, idempotency_key) DO NOTHING;
   IF NOT FOUND THEN
     -- The same key came in meanwhile, for this customer or another; it is committed now.
     SELECT r.status, r.event_id, r.cost INTO status, event_id, cost
       FROM metering_event_replay(p_environment, v_customer, p_key, p_fingerprint) r;
     RETURN;
   END IF;
+  INSERT INTO metering_usage_event (
+    id, environment_id, customer_id, metric_id, rule_id, units, cost_mc, idempotency_key, occurred_at, received_at,
+    properties, metadata, ledger_entry_id, actor, request_id, cycle_units, cycle_charged_mc
+  ) VALUES (
+    p_event, p_environment, v_customer, p_metric, p_rule, p_units, p_cost, p_key, coalesce(p_timestamp, v_now), v_now,
+    p_properties, p_metadata, v_entry, p_actor, p_request, cycle_units, cycle_charged
+  );
   event_id := p_event;
   cost := p_cost;
   IF p_cycle_units IS NOT NULL THEN
@@ -131,8 +133,8 @@ CREATE OR REPLACE FUNCTION metering_event_replay(
   OUT status text, OUT event_id uuid, OUT cost bigint
 ) LANGUAGE plpgsql AS $$
 BEGIN
-  SELECT metering_replay_status(u.customer_id, u.fingerprint, p_customer, p_fingerprint), u.id, u.cost_mc
-    INTO status, event_id, cost FROM metering_usage_event u
+  SELECT metering_replay_status(u.customer_id, u.fingerprint, p_customer, p_fingerprint), u.event_id, u.cost_mc
+    INTO status, event_id, cost FROM metering_usage_key u
     WHERE u.environment_id = p_environment AND u.idempotency_key = p_key;
 END $$;
 

@@ -26,6 +26,7 @@ TABLES: Final = (
     "billing_hold",
     "billing_topup",
     "billing_conversion",
+    "metering_usage_key",
     "metering_usage_event",
     "metering_cycle_counter",
     "metering_reservation",
@@ -68,7 +69,8 @@ class Failpoints:
         self._superuser.execute(_SETUP)
         for table in (*TABLES, SENT):
             self._superuser.execute(
-                f"CREATE TRIGGER zz_fault AFTER INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION fault_here()"
+                f"CREATE TRIGGER zz_fault AFTER INSERT OR UPDATE ON {table} "
+                f"FOR EACH ROW EXECUTE FUNCTION fault_here('{table}')"
             )
             self._superuser.execute(
                 f"CREATE CONSTRAINT TRIGGER zz_fault_at_commit AFTER INSERT OR UPDATE ON {table} "

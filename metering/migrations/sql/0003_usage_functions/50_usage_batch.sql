@@ -43,10 +43,10 @@ BEGIN
     LEFT JOIN billing_credit_account a ON a.customer_id = u.customer
     LEFT JOIN customers_customer c ON c.id = u.customer;
   -- Under the locks: what was recorded for these customers by now is seen.
-  SELECT json_agg(json_build_array(e.idempotency_key, e.id, e.cost_mc, e.customer_id, encode(e.fingerprint, 'base64')))::text
+  SELECT json_agg(json_build_array(e.idempotency_key, e.event_id, e.cost_mc, e.customer_id, encode(e.fingerprint, 'base64')))::text
     INTO recorded FROM unnest(p_keys) AS k(key) CROSS JOIN LATERAL (
       -- Key by key: for so many at once, a planner without statistics would rather read the whole environment.
-      SELECT * FROM metering_usage_event t WHERE t.environment_id = p_environment AND t.idempotency_key = k.key LIMIT 1) e;
+      SELECT * FROM metering_usage_key t WHERE t.environment_id = p_environment AND t.idempotency_key = k.key LIMIT 1) e;
 END $$;
 
 -- Make the customers that have a new id and do not exist, in the order of what they are called, so that two calls that
@@ -94,22 +94,24 @@ CREATE OR REPLACE FUNCTION metering_usage_store_v1(
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE b record;
 BEGIN
-  -- In the order of the keys: two batches that share some never wait for each other in a circle.
   WITH e AS MATERIALIZED (
     SELECT * FROM json_to_recordset(p_events::json) AS t(
       n bigint, id uuid, customer uuid, metric uuid, metric_key text, rule uuid, units numeric, cost bigint, key text,
       fingerprint text, timestamp timestamptz, properties jsonb, metadata jsonb, entry uuid, actor text, request text,
       cycle_units numeric, cycle_charged bigint)
+  ), new_keys AS (
+    -- In the order of the keys: two batches that share some never wait for each other in a circle.
+    INSERT INTO metering_usage_key (environment_id, event_id, customer_id, cost_mc, idempotency_key, fingerprint)
+    SELECT p_environment, e.id, e.customer, e.cost, e.key, decode(e.fingerprint, 'base64')
+    FROM e ORDER BY e.key COLLATE "C"
+    ON CONFLICT (environment_id, idempotency_key) DO NOTHING RETURNING 1
   ), stored AS (
     INSERT INTO metering_usage_event (
-      id, environment_id, customer_id, metric_id, rule_id, units, cost_mc, idempotency_key, fingerprint, occurred_at,
-      received_at, properties, metadata, ledger_entry_id, actor, request_id, cycle_units, cycle_charged_mc)
-    SELECT e.id, p_environment, e.customer, e.metric, e.rule, e.units, e.cost, e.key, decode(e.fingerprint, 'base64'),
-      coalesce(e.timestamp, billing_account_now(a, p_now)), billing_account_now(a, p_now), e.properties, e.metadata,
+      id, environment_id, customer_id, metric_id, rule_id, units, cost_mc, idempotency_key, occurred_at, received_at,
+      properties, metadata, ledger_entry_id, actor, request_id, cycle_units, cycle_charged_mc)
+    SELECT e.id, p_environment, e.customer, e.metric, e.rule, e.units, e.cost, e.key, coalesce(e.timestamp, billing_account_now(a, p_now)), billing_account_now(a, p_now), e.properties, e.metadata,
       e.entry, e.actor, e.request, e.cycle_units, e.cycle_charged
     FROM e JOIN billing_credit_account a ON a.customer_id = e.customer AND a.environment_id = p_environment
-    ORDER BY e.key COLLATE "C"
-    ON CONFLICT (environment_id, idempotency_key) DO NOTHING RETURNING 1
   )
   SELECT count(*) AS events,
     array_agg(e.customer ORDER BY e.n) FILTER (WHERE e.cost > 0) AS accounts,
@@ -121,9 +123,9 @@ BEGIN
     array_agg(e.key ORDER BY e.n) FILTER (WHERE e.cost > 0) AS keys,
     array_agg(e.request ORDER BY e.n) FILTER (WHERE e.cost > 0) AS requests,
     array_agg(e.metadata ORDER BY e.n) FILTER (WHERE e.cost > 0) AS metadata,
-    (SELECT count(*) FROM stored) AS stored
+    (SELECT count(*) FROM new_keys) AS taken
     INTO b FROM e;
-  IF b.stored < b.events THEN
+  IF b.taken < b.events THEN
     status := 'key-taken';
     RETURN;
   END IF;
