@@ -6,18 +6,19 @@ Whoever knows more to do adds it: `invoice_action_register(InvoiceAction(slug="c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 from django import forms
+from django.db.models import Sum
 
 from billing.admin.invoice_forms import CreditNoteForm, EmailForm, MarkPaidForm
 from billing.admin.invoice_text import invoice_text, money_shown, status_badge
-from billing.models import CreditBalance, Invoice, InvoiceStatus
+from billing.models import CreditBalance, CreditNote, CreditNoteKind, Invoice, InvoiceStatus
 from billing.selectors.invoices import invoice_get
-from billing.services.credit_notes import credit_note_create
+from billing.services.credit_notes import credit_note_available, credit_note_create
 from billing.services.invoice_emails import invoice_email_queue
 from billing.services.invoice_states import UNPAID, invoice_locked, invoice_uncollectible
 from billing.services.invoices import invoice_issue, invoice_void
@@ -29,6 +30,8 @@ from customers.kernel.caller import Caller
 
 #: Who may act on invoices.
 CHANGE: Final = "billing.change_invoice"
+#: What takes two people above a limit (invoice_approvals.py). To pay money back has one of its own.
+VOID, MARK_PAID, CREDIT, REFUND = "invoices.void", "invoices.mark_paid", "invoices.credit", "invoices.refund"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +43,21 @@ class InvoiceAct:
     data: Mapping[str, Any]
     idempotency_key: str
     now: datetime
+    #: Who let it happen, where it took two.
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def named(self) -> dict[str, Any]:
         """What every service asks for."""
         return {"caller": self.caller, "invoice_id": self.invoice.id, "now": self.now}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceLimit:
+    """Above a limit per role this takes two people. `deed`: which limit, and `amount_minor`: of what is filled in."""
+
+    deed: Callable[[Mapping[str, Any]], str]
+    amount_minor: Callable[[Invoice, Mapping[str, Any]], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +83,7 @@ class InvoiceAction:
     permission: str = CHANGE
     has_preview: bool = True
     is_stepwise: bool = False
+    limit: InvoiceLimit | None = None
 
 
 _actions: Final[dict[str, InvoiceAction]] = {}
@@ -91,7 +105,7 @@ def actions_offered(invoice: Invoice) -> list[InvoiceAction]:
 
 def acted(action: InvoiceAction, act: InvoiceAct) -> Outcome:
     """Do it, and say what it did."""
-    before = _standing(act.invoice)
+    before, worth = _standing(act.invoice), _worth(act.invoice)
     action.perform(act)
     invoice = invoice_get(environment_id=act.caller.environment_id, invoice_id=act.invoice.id)
     after = _standing(invoice)
@@ -103,7 +117,14 @@ def acted(action: InvoiceAction, act: InvoiceAct) -> Outcome:
             Change(label=label, before=before[label] if before[label] != value else "", after=value)
             for label, value in after.items()
         ],
+        effect=[*worth, *_worth(invoice)],
     )
+
+
+def _worth(invoice: Invoice) -> list[str]:
+    """What an approval is good for. Not the customer's credit, which other invoices move; nor a number to come."""
+    credited = CreditNote.objects.filter(invoice=invoice).aggregate(sum=Sum("amount_minor", default=0))["sum"]
+    return [invoice.public_id, invoice.status, f"due {invoice.amount_due_minor}", f"credited {credited}"]
 
 
 def _standing(invoice: Invoice) -> dict[str, Any]:
@@ -123,7 +144,7 @@ def _issue(act: InvoiceAct) -> None:
 
 
 def _void(act: InvoiceAct) -> None:
-    invoice_void(**act.named, reason=act.data["reason"])
+    invoice_void(**act.named, reason=act.data["reason"], metadata=act.metadata)
 
 
 def _mark_paid(act: InvoiceAct) -> None:
@@ -132,6 +153,7 @@ def _mark_paid(act: InvoiceAct) -> None:
         paid_at=act.data["paid_at"],
         reference=act.data["reference"],
         reason=act.data["reason"],
+        metadata=act.metadata,
     )
 
 
@@ -141,6 +163,7 @@ def _credit(act: InvoiceAct) -> None:
         kind=act.data["kind"],
         amount_minor=act.data["amount_minor"],
         reason=act.data["reason"],
+        metadata=act.metadata,
     )
 
 
@@ -151,6 +174,20 @@ def _give_up(act: InvoiceAct) -> None:
 
 def _email(act: InvoiceAct) -> None:
     invoice_email_queue(caller=act.caller, invoice_id=act.invoice.id, to=act.data["to"])
+
+
+def _owed(invoice: Invoice, _data: Mapping[str, Any]) -> int:
+    """What is due; nobody owes a draft yet."""
+    return 0 if invoice.status == InvoiceStatus.DRAFT else max(invoice.amount_due_minor, 0)
+
+
+def _credited(invoice: Invoice, data: Mapping[str, Any]) -> int:
+    given = data["amount_minor"]
+    return int(credit_note_available(invoice=invoice, kind=data["kind"]) if given is None else given)
+
+
+def _credit_deed(data: Mapping[str, Any]) -> str:
+    return REFUND if data["kind"] == CreditNoteKind.REFUND else CREDIT
 
 
 def _is(*statuses: str) -> Callable[[Invoice], bool]:
@@ -185,6 +222,7 @@ invoice_action_register(
         done="Marked as paid:",
         form_of=lambda _: MarkPaidForm,
         intro="For money that came in outside of any payment provider: all that is due.",
+        limit=InvoiceLimit(deed=lambda _: MARK_PAID, amount_minor=_owed),
     )
 )
 invoice_action_register(
@@ -200,6 +238,7 @@ invoice_action_register(
         done="Made a credit note on",
         form_of=lambda invoice: partial(CreditNoteForm, invoice=invoice),
         intro="The invoice stands; the note takes back from what is due, or from what was paid.",
+        limit=InvoiceLimit(deed=_credit_deed, amount_minor=_credited),
     )
 )
 invoice_action_register(
@@ -249,5 +288,6 @@ invoice_action_register(
         done="Voided",
         intro="Nobody owes it any more, the credit it used goes back, and what it billed can be billed again.",
         tone="danger",
+        limit=InvoiceLimit(deed=lambda _: VOID, amount_minor=_owed),
     )
 )

@@ -25,6 +25,7 @@ from billing.admin.invoice_actions import (
     action_named,
     actions_offered,
 )
+from billing.admin.invoice_approvals import invoice_gate
 from billing.admin.invoice_forms import InvoiceSettingsForm, settings_initial
 from billing.admin.invoice_sections import credit_notes_html, events_html, lines_html, payments_html
 from billing.admin.invoice_text import (
@@ -329,6 +330,7 @@ def _dialog(request: HttpRequest, invoice: Invoice, action: InvoiceAction) -> Di
         has_preview=action.has_preview and not action.is_stepwise,
         is_stepwise=action.is_stepwise,
         initial=action.initial(invoice),
+        gate=invoice_gate(request, invoice, action),
     )
 
 

@@ -161,7 +161,14 @@ def invoice_issue(*, caller: Caller, invoice_id: UUID, reason: str = "", now: da
 
 
 @transaction.atomic
-def invoice_void(*, caller: Caller, invoice_id: UUID, reason: str, now: datetime) -> Invoice:
+def invoice_void(
+    *,
+    caller: Caller,
+    invoice_id: UUID,
+    reason: str,
+    metadata: Mapping[str, Any] | None = None,
+    now: datetime,
+) -> Invoice:
     """Nobody owes it any more, its credit goes back, and what it billed can be billed again.
 
     Raises InvoiceIsPaid, PaymentUnderWay, InvoiceIsCredited, LaterInvoiceContinues, CreditAlreadyUsed.
@@ -180,7 +187,7 @@ def invoice_void(*, caller: Caller, invoice_id: UUID, reason: str, now: datetime
     invoice.save(update_fields=["status", "voided_at", "next_charge_at", "updated_at"])
     for hook in _voided:
         hook(caller=caller, invoice=invoice, now=now)
-    _record(caller, invoice, "voided", reason, now)
+    _record(caller, invoice, "voided", reason, now, metadata)
     if invoice.number is not None:
         invoice_event(caller=caller, invoice=invoice, what="voided", data={"reason": reason}, now=now)
     return invoice
@@ -300,8 +307,17 @@ def _bill_from(settings: InvoiceSettings) -> dict[str, Any]:
     }
 
 
-def _record(caller: Caller, invoice: Invoice, what: str, reason: str, now: datetime) -> None:
-    invoice_event_record(caller=caller, invoice=invoice, type=f"invoice.{what}", reason=reason, now=now)
+def _record(
+    caller: Caller,
+    invoice: Invoice,
+    what: str,
+    reason: str,
+    now: datetime,
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    invoice_event_record(
+        caller=caller, invoice=invoice, type=f"invoice.{what}", data=data, reason=reason, now=now
+    )
     audit_record(
         caller=caller,
         action=f"invoice.{what}",

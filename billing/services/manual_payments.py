@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
@@ -35,6 +36,7 @@ def invoice_mark_paid(
     paid_at: datetime | None = None,
     reference: str = "",
     reason: str = "",
+    metadata: Mapping[str, Any] | None = None,
     now: datetime,
 ) -> Payment:
     """All that is due came in, at `paid_at` or now. Raises InvoiceIsPaid, …, PaymentUnderWay, ValidationFailed."""
@@ -49,6 +51,7 @@ def invoice_mark_paid(
         "provider": MANUAL,
         "reference": reference,
         "received_at": instant_text(settled_at),
+        **(metadata or {}),
     }
     amount = payment.amount_minor
     invoice_paid(caller=caller, invoice=invoice, amount_minor=amount, data=data, reason=reason, now=now)

@@ -43,7 +43,7 @@ def gate(
     def judge(form: forms.Form) -> Above | None:
         size, currency = amount(form.cleaned_data)
         known = deed_named(deed)
-        limit = _limit(request, known)
+        limit = _limit(request, known, currency)
         if known.units_of(size, currency) <= limit:
             return None
         intent = _intent(
@@ -55,20 +55,21 @@ def gate(
             currency=currency,
             reason=form.cleaned_data.get("reason", ""),
         )
-        return _above(request, f"{_limit_text(limit, known)} A second person decides.", intent)
+        return _above(request, f"{_limit_text(limit, known, currency)} A second person decides.", intent)
 
     return judge
 
 
-def _limit(request: HttpRequest, deed: ApprovalDeed) -> Any:
+def _limit(request: HttpRequest, deed: ApprovalDeed, currency: str) -> Any:
     asked = of_admin(request)
-    return limit_of(person=asked.user, environment_id=asked.caller.environment_id, deed=deed)
+    environment_id = asked.caller.environment_id
+    return limit_of(person=asked.user, environment_id=environment_id, deed=deed, currency=currency)
 
 
-def _limit_text(limit: Any, deed: ApprovalDeed) -> str:
+def _limit_text(limit: Any, deed: ApprovalDeed, currency: str) -> str:
     if limit == 0:
         return "You may ask for this, and not do it alone."
-    return f"This is above your limit of {units_text(limit)} {deed.unit}."
+    return f"This is above your limit of {units_text(limit)} {deed.unit_in(currency)}."
 
 
 Asking = Callable[[str], Intent]

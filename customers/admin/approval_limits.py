@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -22,11 +23,12 @@ from customers.admin.records import Button, Page, Section
 from customers.admin.requests import environment_of, of_admin
 from customers.models import Approval
 from customers.services.approval_deeds import UNLIMITED, ApprovalDeed, deeds
-from customers.services.approval_limits import limit_set, limits_said
+from customers.services.approval_limits import limit_for, limit_set, limits_said
 
 VIEW: Final = "customers.view_approval"
 CHANGE: Final = "customers.change_approvallimit"
 _AMOUNT, _ANY, _DEFAULT = "amount", "any", "default"
+_CURRENCY: Final = re.compile("[a-z]{3}")
 _HINT: Final = (
     "Up to which amount a role does a deed alone. Above it asks for approval. Of several roles the highest counts; "
     "superusers count as owners."
@@ -48,6 +50,12 @@ class LimitForm(forms.Form):
         help_text="In credits, or in the main unit of the currency at hand. 0: always asks.",
         widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off", "class": "p-number"}),
     )
+    currency = forms.CharField(
+        required=False,
+        max_length=3,
+        help_text="For deeds with money: such as EUR. Empty: every currency that has no limit of its own.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
     reason = ReasonField()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -56,6 +64,12 @@ class LimitForm(forms.Form):
         known: Any = self.fields["deed"]
         roles.choices = [(name, name) for name in _roles()]
         known.choices = [(deed.name, deed.label) for deed in deeds()]
+
+    def clean_currency(self) -> str:
+        currency: str = self.cleaned_data["currency"].strip().lower()
+        if currency and not _CURRENCY.fullmatch(currency):
+            raise forms.ValidationError("Write a currency's three letters.", code="invalid")
+        return currency
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -85,9 +99,7 @@ class _Pages:
         roles = _roles()
         context = {
             "roles": roles,
-            "rows": [
-                {"deed": deed, "cells": [_cell(said, role, deed, may) for role in roles]} for deed in deeds()
-            ],
+            "rows": [_row(said, roles, deed, currency, may) for deed, currency in _lines(said)],
         }
         page = Page(
             heading="Approval limits",
@@ -118,7 +130,7 @@ class _Pages:
             subject=str(environment_of(request) or ""),
             intro="It counts from the next form on. Requests that wait already go on waiting.",
             has_preview=True,
-            initial={"role": request.GET.get("role", ""), "deed": request.GET.get("deed", "")},
+            initial={name: request.GET.get(name, "") for name in ("role", "deed", "currency")},
         )
         allowed = environment_of(request) is not None and request.user.has_perm(CHANGE)
         context = {**self.site.each_context(request), "opts": Approval._meta}
@@ -136,19 +148,33 @@ def _buttons(may: bool) -> list[Button]:
     return [Button("Set a limit", url, icon="edit", tone="primary", opens_dialog=True)]
 
 
-def _limit(said: Mapping[tuple[str, str], Decimal], role: str, deed: ApprovalDeed) -> Decimal:
-    return said.get((role, deed.name), deed.limits.get(role, Decimal(0)))
+_Said = Mapping[tuple[str, str, str], Decimal]
 
 
-def _cell(
-    said: Mapping[tuple[str, str], Decimal], role: str, deed: ApprovalDeed, may: bool
-) -> dict[str, object]:
-    asked = urlencode({"role": role, "deed": deed.name})
+def _lines(said: _Said) -> Iterator[tuple[ApprovalDeed, str]]:
+    """Each deed, and then the currencies that somebody has said something for."""
+    for deed in deeds():
+        yield deed, ""
+        for currency in sorted({key[2] for key in said if key[1] == deed.name and key[2]}):
+            yield deed, currency
+
+
+def _row(said: _Said, roles: list[str], deed: ApprovalDeed, currency: str, may: bool) -> dict[str, object]:
     return {
-        "text": _text(_limit(said, role, deed)),
-        "is_said": (role, deed.name) in said,
+        "label": deed.label,
+        "unit": deed.unit_in(currency),
+        "cells": [_cell(said, role, deed, currency, may) for role in roles],
+    }
+
+
+def _cell(said: _Said, role: str, deed: ApprovalDeed, currency: str, may: bool) -> dict[str, object]:
+    asked = urlencode({"role": role, "deed": deed.name, "currency": currency.upper()})
+    return {
+        "text": _text(limit_for(said, role, deed, currency)),
+        "is_said": (role, deed.name, currency) in said,
+        "standing": "as for all" if currency else "default",
         "url": f"{reverse('admin:customers_approval_limit_set')}?{asked}" if may else "",
-        "label": f"{deed.label}, {role}",
+        "label": f"{deed.label}, {role}{', ' if currency else ''}{currency.upper()}",
     }
 
 
@@ -161,24 +187,24 @@ def _text(limit: Decimal) -> str:
 def _set(request: HttpRequest, data: Mapping[str, Any]) -> Outcome:
     asked = of_admin(request)
     deed = next(one for one in deeds() if one.name == data["deed"])
-    before = _limit(limits_said(environment_id=asked.caller.environment_id), data["role"], deed)
-    chosen = {_AMOUNT: data["amount"], _ANY: UNLIMITED, _DEFAULT: None}[data["rule"]]
+    role, currency = data["role"], data["currency"]
+
+    def standing() -> str:
+        return _text(limit_for(limits_said(environment_id=asked.caller.environment_id), role, deed, currency))
+
+    before = standing()
     limit_set(
         caller=asked.caller,
-        role=data["role"],
+        role=role,
         deed=deed.name,
-        amount=chosen,
+        currency=currency,
+        amount={_AMOUNT: data["amount"], _ANY: UNLIMITED, _DEFAULT: None}[data["rule"]],
         reason=data["reason"],
         now=asked.now,
     )
-    after = _limit(limits_said(environment_id=asked.caller.environment_id), data["role"], deed)
-    label = f"{deed.label}, {data['role']}"
+    after, label = standing(), f"{deed.label}, {role}"
     return Outcome(
-        message=f"{label}: {_text(after)} {deed.unit} at once.",
-        changes=[Change(label=label, before=_text(before), after=_text(after))],
-        notes=tuple(_notes(deed)),
+        message=f"{label}: {after} {deed.unit_in(currency)} at once.",
+        changes=[Change(label=label, before=before, after=after)],
+        notes=(f"Counted in {deed.unit_in(currency)}, for each deed.",),
     )
-
-
-def _notes(deed: ApprovalDeed) -> Iterator[str]:
-    yield f"Counted in {deed.unit}, for each deed."

@@ -190,6 +190,7 @@ class Migration(migrations.Migration):
                 ),
                 ("role", models.CharField(max_length=150)),
                 ("deed", models.CharField(max_length=40)),
+                ("currency", models.CharField(blank=True, default="", max_length=3)),
                 ("amount", models.DecimalField(decimal_places=3, max_digits=20, null=True)),
                 (
                     "environment",
@@ -205,7 +206,8 @@ class Migration(migrations.Migration):
                 "db_table": "customers_approval_limit",
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("environment", "role", "deed"), name="one_limit_for_a_role_and_a_deed"
+                        fields=("environment", "role", "deed", "currency"),
+                        name="one_limit_for_a_role_and_a_deed",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(("amount__isnull", True), ("amount__gte", 0), _connector="OR"),

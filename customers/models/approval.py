@@ -125,6 +125,8 @@ class ApprovalLimit(models.Model):
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+", db_index=False)
     role = models.CharField(max_length=150)
     deed = models.CharField(max_length=40)
+    # For deeds with money, the one currency it is for; empty: all that have no limit of their own.
+    currency = models.CharField(max_length=3, blank=True, default="")
     # In credits, or in the main unit of the currency at hand; null = any amount.
     amount = models.DecimalField(max_digits=20, decimal_places=3, null=True)
 
@@ -132,7 +134,7 @@ class ApprovalLimit(models.Model):
         db_table = "customers_approval_limit"
         constraints = (
             models.UniqueConstraint(
-                fields=("environment", "role", "deed"), name="one_limit_for_a_role_and_a_deed"
+                fields=("environment", "role", "deed", "currency"), name="one_limit_for_a_role_and_a_deed"
             ),
             models.CheckConstraint(
                 condition=models.Q(amount__isnull=True) | models.Q(amount__gte=0),

@@ -94,6 +94,14 @@ class DeedCall:
     now: datetime
 
 
+#: The same for money, in main units of the currency at hand; owners set other ones for a currency.
+MONEY_LIMITS: Final[Mapping[str, Decimal]] = {
+    "operator": Decimal(1_000),
+    "finance": Decimal(10_000),
+    "owner": UNLIMITED,
+}
+
+
 def credits_of(amount: int, _currency: str) -> Decimal:
     return Decimal(amount) / MC_PER_CREDIT
 
@@ -104,7 +112,7 @@ def credits_words(amount: int, _currency: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalDeed:
-    """`units_of` turns an amount into what limits are written in: credits, or a currency's main unit."""
+    """`units_of`: an amount in what limits are written in, the `unit` or, without one, the main unit of its currency."""
 
     name: str
     label: str
@@ -114,6 +122,10 @@ class ApprovalDeed:
     units_of: Callable[[int, str], Decimal] = credits_of
     text_of: Callable[[int, str], str] = credits_words
     limits: Mapping[str, Decimal] = field(default_factory=lambda: CREDIT_LIMITS)
+
+    def unit_in(self, currency: str) -> str:
+        """`credits`, or `EUR`."""
+        return self.unit or currency.upper() or "main units of each currency"
 
 
 _deeds: Final[dict[str, ApprovalDeed]] = {}

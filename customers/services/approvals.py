@@ -237,7 +237,9 @@ def _is_within(approval: Approval, person: User) -> bool:
     if person.has_perm(BREAK_GLASS):
         return True
     deed = deed_named(approval.deed)
-    limit = limit_of(person=person, environment_id=approval.environment_id, deed=deed)
+    limit = limit_of(
+        person=person, environment_id=approval.environment_id, deed=deed, currency=approval.currency
+    )
     return deed.units_of(approval.amount, approval.currency) <= limit
 
 
