@@ -112,7 +112,7 @@ def credits_words(amount: int, _currency: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalDeed:
-    """`units_of`: an amount in what limits are written in, the `unit` or, without one, the main unit of its currency."""
+    """`units_of`: an amount in what limits are written in: the `unit` or, without one, its currency's main unit."""
 
     name: str
     label: str
