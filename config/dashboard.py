@@ -355,7 +355,7 @@ def _usage_lines(numbers: _Numbers) -> list[dict[str, Any]]:
 
 
 def _attention(numbers: _Numbers) -> list[dict[str, Any]]:
-    """What owners did alone; whose due work failed; and who runs out first, or has run out."""
+    """What owners did alone; whose due work or invoice failed; and who runs out first, or has run out."""
     broken = [
         {
             "label": f"{deed_label(approval)}: {amount_text(approval)}",
@@ -374,6 +374,15 @@ def _attention(numbers: _Numbers) -> list[dict[str, Any]]:
         }
         for parked in numbers.subscriptions.parked_latest
     ]
+    not_invoiced = [
+        {
+            "label": failed.customer,
+            "url": record_url(Subscription, failed.public_id),
+            "note": failed.failure,
+            "value": badge("Not invoiced", "bad"),
+        }
+        for failed in numbers.subscriptions.not_invoiced_latest
+    ]
     low = [
         {
             "label": customer.label,
@@ -382,7 +391,7 @@ def _attention(numbers: _Numbers) -> list[dict[str, Any]]:
         }
         for customer in numbers.lowest
     ]
-    return [*broken, *failed, *low]
+    return [*broken, *failed, *not_invoiced, *low]
 
 
 def _attention_more(numbers: _Numbers) -> Iterator[tuple[str, str]]:
@@ -393,6 +402,9 @@ def _attention_more(numbers: _Numbers) -> Iterator[tuple[str, str]]:
         yield "All that was done alone", list_url(Approval, queue="broken-glass")
     if numbers.subscriptions.parked:
         yield "All that are parked", list_url(Subscription, parked="yes")
+    if numbers.subscriptions.not_invoiced:
+        count = numbers.subscriptions.not_invoiced
+        yield f"All that were not invoiced ({count:,})", list_url(Subscription, invoice="failed")
     if numbers.lowest:
         yield "All that are low", list_url(Customer, balance="low")
 

@@ -179,6 +179,12 @@ class PlanKindDiffers(Conflict):
     code, title = "plan-kind-differs", "The subscription is of the other kind"
 
 
+class NothingToRetry(DomainError):
+    """No period of this customer's waits for an invoice that could not be made: somebody has made it since."""
+
+    code, status, title = "nothing-to-retry", 409, "No invoice has failed here"
+
+
 class NothingToBill(DomainError):
     """Up to the cutoff there is nothing to bill: no subscription to a price plan, or none whose time has begun."""
 

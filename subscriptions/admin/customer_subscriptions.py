@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from billing.models import CreditAccount
 from customers.admin.customer_panels import (
@@ -21,6 +22,7 @@ from customers.admin.display import credits_text, instant_shown
 from customers.admin.records import list_url, record_url
 from customers.models import Customer
 from subscriptions.admin.subscription_actions import (
+    ACTIONS,
     Standing,
     balance_change,
     credits_at,
@@ -31,6 +33,7 @@ from subscriptions.admin.subscription_forms import SubscribeForm, SubscribeToPri
 from subscriptions.admin.subscription_text import badges_of, subscription_link, variant_text
 from subscriptions.admin.terms_text import billing_text
 from subscriptions.models import LIVE_STATES, Subscription
+from subscriptions.selectors.failed_invoices import with_failed_invoice
 from subscriptions.selectors.priced_twice import customer_priced_twice
 from subscriptions.services.locking import Outcome as Made
 from subscriptions.services.sales import Offer
@@ -46,22 +49,27 @@ def subscriptions_on_page(customer: Customer) -> list[Subscription]:
         rows = Subscription.objects.filter(customer_id=customer.id).select_related(
             "variant__plan", "variant__price_plan_version__price_plan"
         )
-        kept = list(rows.order_by("-id")[: _ROWS + 1])
+        kept = list(with_failed_invoice(rows).order_by("-id")[: _ROWS + 1])
         customer.subscriptions_on_page = kept  # type: ignore[attr-defined]
     return kept
 
 
-def _panel(_request: HttpRequest, customer: Customer) -> str:
+def _panel(request: HttpRequest, customer: Customer) -> str:
     found = subscriptions_on_page(customer)
     if not found:
         return ""
-    rows = [_row(subscription) for subscription in found[:_ROWS]]
+    may_bill = request.user.has_perm(ACTIONS["retry-invoice"].permission)
+    rows = [_row(subscription, may_bill=may_bill) for subscription in found[:_ROWS]]
     more = list_url(Subscription, q=customer.public_id) if len(found) > _ROWS else ""
     return render_to_string("admin/purser/panel_subscriptions.html", {"rows": rows, "more": more})
 
 
-def _row(subscription: Subscription) -> dict[str, Any]:
+def _row(subscription: Subscription, *, may_bill: bool) -> dict[str, Any]:
+    failure = getattr(subscription, "failed_invoice", None)
+    retry = reverse("admin:subscriptions_subscription_action", args=[subscription.public_id, "retry-invoice"])
     return {
+        "not_invoiced": failure or "",
+        "retry": retry if failure and may_bill else "",
         "link": subscription_link(subscription, variant_text(subscription.variant)),
         "billing": billing_text(subscription.variant),
         "badges": list(badges_of(subscription)),

@@ -10,6 +10,8 @@ from typing import Any, Final
 from django import forms
 from django.utils.safestring import SafeString
 
+from billing.admin.invoice_text import period_text
+from billing.engine.money import money_text
 from billing.services.reads import Credits, credits_read
 from customers.admin.customer_forms import ReasonForm
 from customers.admin.dialogs import Change, Outcome
@@ -35,11 +37,14 @@ from subscriptions.services.actions import (
     subscription_resume,
     subscription_uncancel,
 )
+from subscriptions.services.billing_automatic import invoices_retry
 from subscriptions.services.changes import subscription_change
 from subscriptions.services.contracts import subscription_extend
 from subscriptions.services.renewals import subscription_renew
 from subscriptions.services.subscriptions import subscription_get, subscription_retry
 
+#: Support acts on what customers have.
+CHANGE: Final = "subscriptions.change_subscription"
 #: Shown even where they stay as they are.
 _ALWAYS: Final = ("Status", "Period ends", "Balance")
 
@@ -75,6 +80,7 @@ class SubscriptionAction:
     form: Callable[..., forms.Form] = ReasonForm
     intro: str = ""
     tone: str = "plain"
+    permission: str = CHANGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +176,8 @@ def _notes(slug: str, outcome: locking.Outcome) -> Iterator[str]:
         yield f"{credits_text(outcome.credits_granted_mc)} credits are granted."
     if slug == "renew" and subscription.is_renewed:
         yield "The next period's credits are granted when it begins."
+    if slug == "retry-invoice":
+        yield from _invoices(outcome)
     if slug == "pause":
         yield "Usage is refused while it is paused. Resuming shifts the period's end by the pause."
     if slug in {"change", "cancel"} and not outcome.credits_granted_mc and subscription.status in LIVE_STATES:
@@ -177,6 +185,14 @@ def _notes(slug: str, outcome: locking.Outcome) -> Iterator[str]:
     if subscription.status == SubscriptionState.CANCELED:
         yield "Granted credits live to their own expiry."
         yield from _follower(subscription)
+
+
+def _invoices(outcome: locking.Outcome) -> Iterator[str]:
+    for invoice in outcome.invoices:
+        total = money_text(invoice.total_minor, invoice.currency)
+        yield f"An invoice of {total} for {period_text(invoice)}, issued now."
+    if not outcome.invoices:
+        yield "Another invoice has billed it since; nothing is made."
 
 
 def _follower(subscription: Subscription) -> Iterator[str]:
@@ -242,6 +258,13 @@ def _retry(act: Act) -> locking.Outcome:
     return subscription_retry(**act.named, reason=act.data["reason"])
 
 
+def _retry_invoice(act: Act) -> locking.Outcome:
+    customer = act.subscription.customer
+    made = invoices_retry(caller=act.caller, customer=customer, reason=act.data["reason"], now=act.now)
+    found = subscription_get(environment_id=act.caller.environment_id, subscription_id=act.subscription.id)
+    return locking.Outcome(subscription=found, invoices=made)
+
+
 # --- When they are offered
 
 
@@ -251,6 +274,10 @@ def _takes(subscription: Subscription, *actions: str) -> bool:
 
 def _is_parked(subscription: Subscription) -> bool:
     return subscription.failed_at is not None
+
+
+def _is_not_invoiced(subscription: Subscription) -> bool:
+    return bool(getattr(subscription, "failed_invoice", None))
 
 
 def _can_be_renewed(subscription: Subscription) -> bool:
@@ -280,6 +307,19 @@ _BUTTONS: Sequence[SubscriptionAction] = (
         done="Everything due is done for",
         intro="Does the due work again that failed. If it fails again, nothing is changed and the reason is shown.",
         tone="primary",
+    ),
+    SubscriptionAction(
+        slug="retry-invoice",
+        label="Invoice again",
+        title="Try again to make the invoice",
+        submit="Make the invoice",
+        icon="request_quote",
+        perform=_retry_invoice,
+        offered=_is_not_invoiced,
+        done="Tried again to invoice",
+        intro="All that was to be invoiced by itself up to that period's end. If it fails again, the reason is shown.",
+        tone="primary",
+        permission="billing.change_invoice",
     ),
     SubscriptionAction(
         slug="renew",

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from customers.admin.requests import of_admin
 from customers.kernel.ids import typeid_parse
 from subscriptions.models import LIVE_STATES, Plan, Subscription, SubscriptionState
+from subscriptions.selectors.failed_invoices import periods_not_invoiced
 
 _LIVE: Final = "live"
 #: Plans offered as a choice; a plan's own page leads to its subscriptions however many there are.
@@ -64,6 +65,19 @@ class PlanFilter(SimpleListFilter):
             return queryset
         plan_id = typeid_parse("plan", self.value() or "")
         return queryset.filter(variant__plan_id=plan_id) if plan_id else queryset.none()
+
+
+class InvoiceFilter(SimpleListFilter):
+    title = "invoices"
+    parameter_name = "invoice"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("failed", "Not invoiced: it could not be made")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> QuerySet[Subscription]:
+        if self.value() != "failed":
+            return queryset
+        return queryset.filter(id__in=periods_not_invoiced().values("subscription_id"))
 
 
 class ParkedFilter(SimpleListFilter):

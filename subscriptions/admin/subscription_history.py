@@ -107,6 +107,7 @@ def periods_html(subscription: Subscription, before: str) -> str:
             "variant": variant_link(period.variant),
             "renewed": instant_shown(period.renewed_at) if period.renewed_at else "",
             "payment": period.external_payment_id or "",
+            "not_invoiced": period.invoice_failure,
             "opening": credits_shown(period.opening_balance_mc),
             **_usage(period.usage_summary),
         }

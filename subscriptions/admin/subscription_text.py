@@ -63,6 +63,8 @@ def badges_of(subscription: Subscription) -> Iterator[SafeString]:
     yield state_badge(subscription.status)
     if subscription.failed_at is not None:
         yield badge("Parked", "bad")
+    if getattr(subscription, "failed_invoice", None):
+        yield badge("Not invoiced", "bad")
     if subscription.cancel_at_period_end and subscription.ended_at is None:
         yield badge("Ends with its period", "warning")
 

@@ -35,7 +35,13 @@ from subscriptions.admin.subscription_actions import (
     actions_offered,
     credits_at,
 )
-from subscriptions.admin.subscription_filters import DueFilter, ParkedFilter, PlanFilter, StateFilter
+from subscriptions.admin.subscription_filters import (
+    DueFilter,
+    InvoiceFilter,
+    ParkedFilter,
+    PlanFilter,
+    StateFilter,
+)
 from subscriptions.admin.subscription_history import (
     due_html,
     grants_html,
@@ -51,10 +57,9 @@ from subscriptions.admin.subscription_text import (
 )
 from subscriptions.admin.terms_text import billing_text, price_shown
 from subscriptions.models import Subscription
+from subscriptions.selectors.failed_invoices import with_failed_invoice
 from subscriptions.services.price_terms import terms_of
 
-#: Support acts on what customers have.
-CHANGE = "subscriptions.change_subscription"
 _RELATED = (
     "customer",
     "variant__plan",
@@ -74,7 +79,7 @@ class SubscriptionAdmin(RecordAdmin):
     icon = "event_repeat"
     list_display = ("customer_shown", "plan_shown", "state_shown", "period_end", "due")
     list_display_links = ("plan_shown",)
-    list_filter = (StateFilter, DueFilter, PlanFilter, ParkedFilter)
+    list_filter = (StateFilter, DueFilter, PlanFilter, ParkedFilter, InvoiceFilter)
     list_select_related = ("customer", "variant__plan", "variant__price_plan_version__price_plan")
     search_fields = ("external_subscription_id",)
     search_help_text = "Customer, external id or subscription id (sub_…)"
@@ -119,8 +124,7 @@ class SubscriptionAdmin(RecordAdmin):
     # --- One subscription
 
     def page_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = self.get_queryset(request).select_related(*_RELATED)
-        return rows
+        return with_failed_invoice(self.get_queryset(request).select_related(*_RELATED))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -143,6 +147,7 @@ class SubscriptionAdmin(RecordAdmin):
             badges=list(badges_of(subscription)),
             sections=[
                 *_parked(subscription),
+                *_not_invoiced(subscription),
                 Section("Subscription", _facts(subscription, balance_mc)),
                 Section("What is due", html=due_html(subscription, of_admin(request).now)),
                 Section("Timeline", html=timeline_html(subscription, before["timeline"])),
@@ -158,8 +163,6 @@ class SubscriptionAdmin(RecordAdmin):
         )
 
     def _buttons(self, request: HttpRequest, subscription: Subscription) -> list[Button]:
-        if not request.user.has_perm(CHANGE):
-            return []
         return [
             Button(
                 action.label,
@@ -169,6 +172,7 @@ class SubscriptionAdmin(RecordAdmin):
                 opens_dialog=True,
             )
             for action in actions_offered(subscription)
+            if request.user.has_perm(action.permission)
         ]
 
     # --- Deeds
@@ -182,7 +186,7 @@ class SubscriptionAdmin(RecordAdmin):
         if action is None:
             raise Http404
         dialog = _dialog(request, subscription, action)
-        allowed = request.user.has_perm(CHANGE)
+        allowed = request.user.has_perm(action.permission)
         return self.dialog_answer(request, dialog, allowed=allowed, original=subscription)
 
 
@@ -234,6 +238,18 @@ def _parked(subscription: Subscription) -> list[Section]:
         "Retry does it again, and so does every other action.",
     )
     return [Section("Due work failed", html=html)]
+
+
+def _not_invoiced(subscription: Subscription) -> list[Section]:
+    failure = getattr(subscription, "failed_invoice", None)
+    if not failure:
+        return []
+    html = format_html(
+        '<p class="p-notice p-notice-bad">{}</p><p class="p-empty">{}</p>',
+        failure,
+        "The period stays unbilled until somebody tries again, or until the customer's next invoice takes it along.",
+    )
+    return [Section("A period could not be invoiced", html=html)]
 
 
 def _terms_section(subscription: Subscription) -> list[Section]:

@@ -109,6 +109,12 @@ class PeriodOutput(serializers.Serializer[SubscriptionPeriod]):
         allow_null=True, help_text="Of credits, once it is over; null for a price plan's."
     )
     closed_at = InstantField(allow_null=True)
+    invoice_failure = serializers.SerializerMethodField(
+        help_text="Why it could not be invoiced by itself; null once it is on an invoice."
+    )
+
+    def get_invoice_failure(self, period: SubscriptionPeriod) -> str | None:
+        return period.invoice_failure or None
 
     def get_plan_variant_id(self, period: SubscriptionPeriod) -> str | None:
         return variant_shown(period.variant)

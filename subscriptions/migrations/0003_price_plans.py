@@ -423,6 +423,14 @@ class Migration(migrations.Migration):
                 name="periods_to_invoice_next",
             ),
         ),
+        migrations.AddIndex(
+            model_name="subscriptionperiod",
+            index=models.Index(
+                condition=models.Q(("invoice_failure", ""), _negated=True),
+                fields=["environment", "subscription"],
+                name="periods_not_invoiced",
+            ),
+        ),
         environment_rows(
             "subscriptions_price_plan",
             "subscriptions_price_plan_version",

@@ -192,6 +192,11 @@ class SubscriptionPeriod(models.Model):
                 name="periods_to_invoice_next",
                 condition=Q(invoice_due_at__isnull=False),
             ),
+            models.Index(
+                fields=("environment", "subscription"),
+                name="periods_not_invoiced",
+                condition=~Q(invoice_failure=""),
+            ),
         )
 
     def __str__(self) -> str:

@@ -27,14 +27,22 @@ SELECT (SELECT coalesce(json_agg(counted), '[]')::text FROM (
   (SELECT coalesce(json_agg(parked), '[]')::text FROM (
     SELECT s.id, s.failure, coalesce(nullif(c.display_name, ''), nullif(c.external_id, ''), c.public_id) AS customer
     FROM subscriptions_subscription s JOIN customers_customer c ON c.id = s.customer_id
-    WHERE s.environment_id = $1 AND s.failed_at IS NOT NULL ORDER BY s.failed_at DESC LIMIT $3) parked)
+    WHERE s.environment_id = $1 AND s.failed_at IS NOT NULL ORDER BY s.failed_at DESC LIMIT $3) parked),
+  (SELECT count(DISTINCT p.subscription_id) FROM subscriptions_period p
+    WHERE p.environment_id = $1 AND p.invoice_failure <> ''),
+  (SELECT coalesce(json_agg(failed), '[]')::text FROM (
+    SELECT s.id, p.invoice_failure AS failure,
+      coalesce(nullif(c.display_name, ''), nullif(c.external_id, ''), c.public_id) AS customer
+    FROM subscriptions_period p JOIN subscriptions_subscription s ON s.id = p.subscription_id
+    JOIN customers_customer c ON c.id = s.customer_id
+    WHERE p.environment_id = $1 AND p.invoice_failure <> '' ORDER BY p.ends_at DESC LIMIT $3) failed)
 """
 _rows: Final = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parked:
-    """A subscription whose due work failed."""
+class Failed:
+    """A subscription of which something failed that was to happen by itself."""
 
     public_id: str
     customer: str
@@ -43,11 +51,16 @@ class Parked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionTotals:
-    """`by_state` counts live ones; `monthly_minor` is the price of active and overdue ones per month, by currency."""
+    """`by_state` counts live ones; `monthly_minor` is the price of active and overdue ones per month, by currency.
+
+    `not_invoiced` have a period that was to be invoiced by itself and could not be.
+    """
 
     by_state: Mapping[str, int]
     parked: int
-    parked_latest: Sequence[Parked]
+    parked_latest: Sequence[Failed]
+    not_invoiced: int
+    not_invoiced_latest: Sequence[Failed]
     monthly_minor: Mapping[str, int]
 
     @property
@@ -56,8 +69,9 @@ class SubscriptionTotals:
 
 
 def subscription_totals(*, environment_id: UUID, named: int) -> SubscriptionTotals:
-    """In one query; the latest parked ones by name, so many."""
-    counted, parked = call_one(_TOTALS, [environment_id, list(LIVE_STATES), named]) or ("[]", "[]")
+    """In one query; the latest of those that failed by name, so many."""
+    found = call_one(_TOTALS, [environment_id, list(LIVE_STATES), named])
+    counted, parked, not_invoiced, latest = found or ("[]", "[]", 0, "[]")
     rows = _rows(counted)
     by_state: Counter[str] = Counter()
     for row in rows:
@@ -65,13 +79,15 @@ def subscription_totals(*, environment_id: UUID, named: int) -> SubscriptionTota
     return SubscriptionTotals(
         by_state=by_state,
         parked=sum(row["failed"] for row in rows),
-        parked_latest=[_parked(row) for row in _rows(parked)],
+        parked_latest=[_failed(row) for row in _rows(parked)],
+        not_invoiced=not_invoiced,
+        not_invoiced_latest=[_failed(row) for row in _rows(latest)],
         monthly_minor=_monthly(rows),
     )
 
 
-def _parked(row: Mapping[str, Any]) -> Parked:
-    return Parked(public_id=typeid("sub", UUID(row["id"])), customer=row["customer"], failure=row["failure"])
+def _failed(row: Mapping[str, Any]) -> Failed:
+    return Failed(public_id=typeid("sub", UUID(row["id"])), customer=row["customer"], failure=row["failure"])
 
 
 def _monthly(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """Invoices that make themselves: of each period that is over, for subscriptions that ask for it, dated at its end.
 
 A period says by itself that it is to be invoiced (`invoice_due_at`). Whoever invoices it takes that back in the same
-transaction; what cannot be invoiced says why instead, and is part of the customer's next invoice.
+transaction; what cannot be invoiced says why instead, until somebody tries again or it is part of the customer's next
+invoice.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Min, QuerySet
 
-from billing.models import InvoiceSource
+from billing.models import Invoice, InvoiceSource
 from billing.services.invoice_states import customer_lock
 from customers.errors import DomainError
 from customers.kernel.caller import Caller
 from customers.kernel.database import call_table, connection_tidy, environment_scope
 from customers.models import Customer
+from customers.services.audit import audit_record
 from customers.services.due_work import Moment
-from subscriptions.errors import AlreadyInvoiced, CurrencyRequired, NothingToBill
-from subscriptions.models import SubscriptionPeriod
+from subscriptions.errors import AlreadyInvoiced, CurrencyRequired, NothingToBill, NothingToRetry
+from subscriptions.models import Subscription, SubscriptionPeriod
+from subscriptions.selectors.failed_invoices import periods_not_invoiced
 from subscriptions.services.billing_run import BillAsked, customer_bill
 
 _log = logging.getLogger("purser.subscriptions")
@@ -69,6 +72,39 @@ def customer_invoice(*, environment_id: UUID, customer_id: UUID, now: datetime) 
             pass
 
 
+@transaction.atomic
+def invoices_retry(*, caller: Caller, customer: Customer, reason: str, now: datetime) -> list[Invoice]:
+    """Make the invoices that could not be made by themselves, dated now; none, if others have billed it since.
+
+    Raises NothingToRetry, and what billing raises: then what was wrong is wrong still, and stays as it was noted.
+    """
+    failed = periods_not_invoiced().filter(subscription__customer=customer).select_related("subscription")
+    periods = list(failed.order_by("ends_at"))
+    if not periods:
+        raise NothingToRetry
+    try:
+        with transaction.atomic():
+            made = _bill(caller, customer, cutoff=periods[-1].ends_at, now=now, reason=reason)
+    except (AlreadyInvoiced, NothingToBill):
+        made = []
+    failed.filter(id__in=[period.id for period in periods]).update(invoice_failure="")
+    for subscription in {period.subscription_id: period.subscription for period in periods}.values():
+        _record_retry(caller, subscription, reason, now)
+    return made
+
+
+def _record_retry(caller: Caller, subscription: Subscription, reason: str, now: datetime) -> None:
+    audit_record(
+        caller=caller,
+        action="subscription.invoice_retried",
+        object_type="subscription",
+        object_id=subscription.public_id,
+        customer_id=subscription.customer_id,
+        reason=reason,
+        now=now,
+    )
+
+
 def _one_instant(environment_id: UUID, customer_id: UUID, now: datetime) -> bool:
     with transaction.atomic():
         customer = customer_lock(customer_id=customer_id)
@@ -85,7 +121,7 @@ def _invoice(caller: Caller, customer: Customer, due_at: datetime) -> str:
     """Why it could not be made, if it could not. One invoice for each currency."""
     try:
         with transaction.atomic():
-            _bill(caller, customer, due_at, None)
+            _bill(caller, customer, cutoff=due_at, now=due_at)
     except (AlreadyInvoiced, NothingToBill):
         return ""
     except DomainError as refusal:
@@ -94,13 +130,30 @@ def _invoice(caller: Caller, customer: Customer, due_at: datetime) -> str:
     return ""
 
 
-def _bill(caller: Caller, customer: Customer, due_at: datetime, currency: str | None) -> None:
-    asked = BillAsked(cutoff=due_at, currency=currency, source=InvoiceSource.AUTOMATIC, only_automatic=True)
+def _bill(
+    caller: Caller,
+    customer: Customer,
+    *,
+    cutoff: datetime,
+    now: datetime,
+    currency: str | None = None,
+    reason: str = "",
+) -> list[Invoice]:
+    asked = BillAsked(
+        cutoff=cutoff,
+        currency=currency,
+        source=InvoiceSource.AUTOMATIC,
+        only_automatic=True,
+        reason=reason,
+    )
     try:
-        customer_bill(caller=caller, customer=customer, asked=asked, now=due_at)
+        return [customer_bill(caller=caller, customer=customer, asked=asked, now=now)]
     except CurrencyRequired as several:
-        for each in several.extra["currencies"]:
-            _bill(caller, customer, due_at, each)
+        made = (
+            _bill(caller, customer, cutoff=cutoff, now=now, currency=each, reason=reason)
+            for each in several.extra["currencies"]
+        )
+        return [invoice for invoices in made for invoice in invoices]
 
 
 def _waiting(customer_id: UUID, now: datetime) -> QuerySet[SubscriptionPeriod]:

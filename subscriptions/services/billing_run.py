@@ -33,7 +33,7 @@ from subscriptions.errors import (
     NothingToBill,
     ReplacesRefused,
 )
-from subscriptions.models import ChargeSeries, PeriodInvoice, Subscription
+from subscriptions.models import ChargeSeries, PeriodInvoice, Subscription, SubscriptionPeriod
 from subscriptions.selectors.billables import Billable, billables, billed_subscriptions, period_end_meant
 from subscriptions.services.billing_lines import Bill, bills_make
 from subscriptions.services.due_work import subscription_catch_up
@@ -220,6 +220,9 @@ class _Run:
             now=self.now,
         )
         PeriodInvoice.objects.bulk_create(self._period_invoice(bill, invoice) for bill in bills)
+        failed = [bill.billable.period.id for bill in bills if bill.billable.period.invoice_failure]
+        if failed:
+            SubscriptionPeriod.objects.filter(id__in=failed).update(invoice_failure="")
         return invoice
 
     def _period_invoice(self, bill: Bill, invoice: Invoice) -> PeriodInvoice:

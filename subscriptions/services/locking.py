@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from billing.models import Invoice
 from billing.services.accounts import account_lock
 from customers.kernel.caller import Caller
 from customers.models import Customer
@@ -17,10 +19,11 @@ from subscriptions.services.due_work import subscription_catch_up
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A subscription after an action, and the mc that the action granted."""
+    """A subscription after an action, the mc that the action granted, and the invoices that it made."""
 
     subscription: Subscription
     credits_granted_mc: int = 0
+    invoices: Sequence[Invoice] = ()
 
 
 def customer_locked(*, environment_id: UUID, customer: Customer, now: datetime) -> None:
