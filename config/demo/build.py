@@ -12,6 +12,7 @@ from uuid import UUID
 from config.demo.catalogue import METRICS
 from config.demo.crowd import NOBODY, Crowd, crowd_gather
 from config.demo.lives import DAYS, Life
+from config.demo.money import money_earn
 from config.demo.people import CUSTOMERS, DemoCustomer
 from config.demo.plans import plans_make
 from customers.kernel.caller import Caller
@@ -74,6 +75,7 @@ def environment_fill(
             _round(caller, variants, number, busyness, people, ends_at, progress)
             for number in _rounds_to_come(rounds)
         )
+        lived += money_earn(caller=caller, ends_at=ends_at)
         return lived + crowd_gather(caller=caller, crowd=crowd, ends_at=ends_at, progress=progress)
 
 

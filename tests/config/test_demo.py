@@ -10,7 +10,7 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-from billing.models import CreditAccount, LedgerEntry
+from billing.models import CreditAccount, Invoice, LedgerEntry
 from billing.services.verification import ledger_verify
 from config.demo.build import TENANT
 from config.demo.crowd import Crowd, crowd_gather
@@ -77,6 +77,35 @@ def test_it_sells_plans_and_some_are_on_them(demo):
         assert not Subscription.objects.filter(failed_at__isnull=False).exists()
         assert SubscriptionPeriod.objects.filter(renewed_at__isnull=False).exists()
         assert LedgerEntry.objects.filter(kind="rollover").exists()
+
+
+def test_some_are_billed_in_money_and_paid_in_part(demo):
+    environment = Environment.objects.get(tenant__name=TENANT, kind="test")
+    now = system_now()
+
+    with environment_scope(environment.id):
+        invoices = list(Invoice.objects.order_by("number_sequence").select_related("customer"))
+        assert [(invoice.customer.label, invoice.status) for invoice in invoices] == [
+            ("Wren Robotics", "paid"),
+            ("Sable Freight", "paid"),
+            ("Pelican Post", "paid"),
+            ("Wren Robotics", "paid"),
+            ("Sable Freight", "issued"),
+            ("Pelican Post", "issued"),
+        ]
+        overdue = [
+            invoice.customer.label
+            for invoice in invoices
+            if invoice.due_at and invoice.due_at < now and not invoice.paid_at
+        ]
+        assert overdue == ["Sable Freight"]
+        assert all(invoice.issued_at == invoice.period_end for invoice in invoices)
+        assert all(
+            sorted(line.kind for line in invoice.lines.all()) == ["fee", "usage"] for invoice in invoices
+        )
+        assert invoices[1].tax_minor > 0
+        assert not SubscriptionPeriod.objects.exclude(invoice_failure="").exists()
+        assert not SubscriptionPeriod.objects.filter(invoice_due_at__lte=now).exists()
 
 
 def test_the_quickstart_still_works_as_printed(demo):
