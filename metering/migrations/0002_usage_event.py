@@ -243,7 +243,10 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "metering_event_void",
                 "ordering": ("-pk",),
-                "indexes": [models.Index(fields=["recorded_xid"], name="voids_by_transaction")],
+                "indexes": [
+                    models.Index(fields=["recorded_xid"], name="voids_by_transaction"),
+                    models.Index(fields=["customer"], name="voids_of_a_customer"),
+                ],
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(("refunded_mc__gte", 0)), name="a_void_gives_nothing_twice"

@@ -40,7 +40,10 @@ class EventVoid(models.Model):
         constraints = (
             models.CheckConstraint(condition=models.Q(refunded_mc__gte=0), name="a_void_gives_nothing_twice"),
         )
-        indexes = (models.Index(fields=("recorded_xid",), name="voids_by_transaction"),)
+        indexes = (
+            models.Index(fields=("recorded_xid",), name="voids_by_transaction"),
+            models.Index(fields=("customer",), name="voids_of_a_customer"),
+        )
 
     def __str__(self) -> str:
         return typeid("evt", self.pk)

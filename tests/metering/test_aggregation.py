@@ -94,6 +94,29 @@ def test_the_vectors_from_the_database(api: Api, name: str) -> None:
     assert found["aggregation"] == kind
 
 
+@pytest.mark.parametrize(
+    ("percentile", "expected"),
+    # As a float 0.07 * 100 is above 7, and 0.57 * 100 below 57.
+    [("0", 1), ("7", 7), ("7.0000000001", 8), ("29", 29), ("57", 57), ("99.9999999999", 100), ("100", 100)],
+)
+def test_the_rank_from_the_database_is_exact(api: Api, percentile: str, expected: int) -> None:
+    metric(api, "m", "percentile", percentile)
+    events = [
+        {
+            "external_customer_id": "user_1",
+            "metric_key": "m",
+            "value": value,
+            "timestamp": "2026-04-03T00:00:00Z",
+            "idempotency_key": f"rank_{value}",
+        }
+        for value in range(100, 0, -1)
+    ]
+    give(api, 1)
+    assert api.post("/v1/events/batch", {"events": events}).status == 207
+
+    assert compute(api, "m", **APRIL)["quantity"] == expected
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_period_without_events_from_the_database(api: Api, kind: str) -> None:
     metric(api, "m", kind, "50")
