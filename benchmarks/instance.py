@@ -128,10 +128,13 @@ def _python(environment: Mapping[str, str], name: str, *arguments: str) -> str:
     return done.stdout
 
 
-def serve(application: str, environment: Mapping[str, str], *, log: Path) -> Server:
+def serve(application: str, environment: Mapping[str, str], *, log: Path, threads: int = 4) -> Server:
     port = _free_port()
+    arguments = web_arguments(
+        port=port, application=f"{application}:application", workers=_WORKERS, threads=threads
+    )
     process = start(
-        command=module(*web_arguments(port=port, application=f"{application}:application", workers=_WORKERS)),
+        command=module(*arguments),
         log=log,
         environment={**plain_environment(), **environment},
         folder=REPOSITORY,

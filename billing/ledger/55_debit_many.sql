@@ -47,44 +47,85 @@ CREATE OR REPLACE FUNCTION billing_debit_many(
   p_accounts uuid[], p_entries uuid[], p_amounts bigint[], p_metrics text[], p_source_type text, p_sources uuid[],
   p_actors text[], p_keys text[], p_requests text[], p_metadata jsonb[], p_now timestamptz
 ) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-  v_single uuid[];
-  v_sound boolean;
+DECLARE v record;
 BEGIN
-  PERFORM FROM billing_credit_account a WHERE a.customer_id = ANY (p_accounts) ORDER BY a.customer_id FOR NO KEY UPDATE;
   WITH t AS (
-    SELECT d.account, sum(d.amount)::bigint AS total, (array_agg(d.amount ORDER BY d.n))[1] AS first, min(d.amount) AS least
+    SELECT d.account, sum(d.amount)::bigint AS total, count(*) AS entries, (array_agg(d.amount ORDER BY d.n))[1] AS first,
+      min(d.amount) AS least
     FROM unnest(p_accounts, p_amounts) WITH ORDINALITY AS d(account, amount, n) GROUP BY d.account
   ), s AS (
-    SELECT t.*, a.has_scoped_blocks, a.low_balance_told AS told, a.auto_topup_at_mc AS topup_at,
-      a.topup_is_requested AS requested, e.tells_consumption AS tells, c.low_balance_threshold_mc AS threshold, c.overage_policy AS policy,
-      c.overage_limit_mc AS overage_limit, a.balance_mc - a.reserved_mc AS effective
+    SELECT t.*, a.environment_id, a.sequence, a.balance_mc, a.reserved_mc, billing_account_now(a, p_now) AS at,
+      a.has_scoped_blocks, a.low_balance_told AS told, a.auto_topup_at_mc AS topup_at, a.topup_is_requested AS requested,
+      e.tells_consumption AS tells, c.low_balance_threshold_mc AS threshold, c.overage_policy AS policy,
+      c.overage_limit_mc AS overage_limit, a.balance_mc - a.reserved_mc AS effective, b.id AS block,
+      b.free >= t.total AS is_plain
     FROM t JOIN billing_credit_account a ON a.customer_id = t.account JOIN customers_customer c ON c.id = t.account
       JOIN customers_environment e ON e.id = a.environment_id
+      LEFT JOIN LATERAL (
+        -- The first in burn order, as billing_blocks_plan has it.
+        SELECT k.id, k.remaining_mc - k.held_mc AS free FROM billing_credit_block k
+        WHERE k.account_id = t.account AND k.state = 'live' AND k.remaining_mc > k.held_mc
+          AND (k.expires_at IS NULL OR k.expires_at > billing_account_now(a, p_now))
+        ORDER BY k.priority DESC, k.expires_at, k.is_paid, k.created_at, k.id LIMIT 1) b ON true
+    ORDER BY t.account
   )
   SELECT
     count(*) = (SELECT count(*) FROM t)
-      AND bool_and(least > 0 AND billing_debit_allowed(policy, overage_limit, effective, total, 0)),
+      AND bool_and(least > 0 AND billing_debit_allowed(policy, overage_limit, effective, total, 0)) AS is_sound,
     array_agg(account ORDER BY account) FILTER (WHERE
       has_scoped_blocks OR tells
       OR CASE WHEN told THEN effective - first >= threshold + greatest(threshold / 10, 1)
            ELSE effective - total <= threshold END
       OR CASE WHEN requested THEN effective - first > topup_at ELSE effective - total <= topup_at END
-      OR policy = 'notify' AND effective < total)
-    INTO v_sound, v_single FROM s;
-  PERFORM billing_require(v_sound, 'debits that the policy does not allow');
-  IF v_single IS NOT NULL THEN
-    PERFORM billing_debit_each(v_single, p_accounts, p_entries, p_amounts, p_metrics, p_source_type, p_sources, p_actors,
+      OR policy = 'notify' AND effective < total) AS single,
+    bool_and(is_plain IS TRUE) AS are_plain,
+    array_agg(account) AS accounts, array_agg(environment_id) AS environments, array_agg(sequence) AS sequences,
+    array_agg(balance_mc) AS balances, array_agg(reserved_mc) AS reserved, array_agg(at) AS instants,
+    array_agg(block) AS blocks, array_agg(total) AS totals, array_agg(entries) AS entries
+    INTO v FROM s;
+  PERFORM billing_require(v.is_sound, 'debits that the policy does not allow');
+  IF v.single IS NOT NULL THEN
+    PERFORM billing_debit_each(v.single, p_accounts, p_entries, p_amounts, p_metrics, p_source_type, p_sources, p_actors,
       p_keys, p_requests, p_metadata, p_now);
-    IF p_accounts <@ v_single THEN
+    IF p_accounts <@ v.single THEN
       RETURN;
     END IF;
+  ELSIF v.are_plain THEN
+    -- One block pays all of an account's debits, as nearly always: nothing to look up any more. Accounts are found by
+    -- their place among those above, in the same order.
+    WITH entries AS (
+      INSERT INTO billing_ledger_entry (
+        id, environment_id, account_id, sequence, kind, amount_mc, block_ids, block_amounts, balance_after_mc,
+        effective_after_mc, source_type, source_id, actor, reason, idempotency_key, request_id, metadata, occurred_at)
+      SELECT d.entry, v.environments[d.place], d.account, v.sequences[d.place] + d.nth, 'debit', -d.amount,
+        ARRAY[v.blocks[d.place]], ARRAY[-d.amount], v.balances[d.place] - d.upto,
+        v.balances[d.place] - d.upto - v.reserved[d.place], p_source_type, d.source, d.actor, '', d.key,
+        coalesce(d.request, ''), d.metadata, v.instants[d.place]
+      FROM (
+        SELECT u.*, (sum(u.amount) OVER w)::bigint AS upto, row_number() OVER w AS nth,
+          dense_rank() OVER (ORDER BY u.account) AS place
+        FROM unnest(p_accounts, p_entries, p_amounts, p_sources, p_actors, p_keys, p_requests, p_metadata) WITH ORDINALITY
+          AS u(account, entry, amount, source, actor, key, request, metadata, n)
+        WINDOW w AS (PARTITION BY u.account ORDER BY u.n)
+      ) d ORDER BY d.n
+    ), blocks AS (
+      UPDATE billing_credit_block b SET
+        remaining_mc = b.remaining_mc - t.total,
+        state = CASE WHEN b.remaining_mc = t.total THEN 'spent' ELSE b.state END
+      FROM unnest(v.blocks, v.totals) AS t(block, total) WHERE b.id = t.block
+    )
+    UPDATE billing_credit_account a SET
+      balance_mc = a.balance_mc - t.total, sequence = a.sequence + t.entries, version = a.version + t.entries,
+      last_entry_at = t.at
+    FROM unnest(v.accounts, v.totals, v.entries, v.instants) AS t(account, total, entries, at)
+    WHERE a.customer_id = t.account;
+    RETURN;
   END IF;
   WITH d AS MATERIALIZED (
     SELECT u.*, (sum(u.amount) OVER w)::bigint AS upto, row_number() OVER w AS nth
     FROM unnest(p_accounts, p_entries, p_amounts, p_sources, p_actors, p_keys, p_requests, p_metadata) WITH ORDINALITY
       AS u(account, entry, amount, source, actor, key, request, metadata, n)
-    WHERE v_single IS NULL OR u.account <> ALL (v_single)
+    WHERE v.single IS NULL OR u.account <> ALL (v.single)
     WINDOW w AS (PARTITION BY u.account ORDER BY u.n)
   ), t AS MATERIALIZED (
     SELECT a.customer_id AS account, a.environment_id, a.balance_mc, a.reserved_mc, a.sequence, s.total, s.entries,

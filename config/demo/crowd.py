@@ -19,8 +19,8 @@ from customers.models import Customer
 from customers.services.customers import customer_create
 from metering.models import BillableMetric
 from metering.services.metrics import metric_create
-from metering.services.usage import UsageInput
-from metering.services.usage_batch import UsageWish, usages_record
+from metering.services.usage import UsageInput, UsageWish
+from metering.services.usage_batch import usages_record
 
 BUSY: Final = "crowd-busy"
 _METERED: Final = "page_view"

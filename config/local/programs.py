@@ -52,12 +52,13 @@ def programs(*, home: Home, port: int, environment: Mapping[str, str]) -> list[P
 
 
 def web_arguments(
-    *, port: int, application: str = "config.wsgi:application", workers: int | None = None
+    *, port: int, application: str = "config.wsgi:application", workers: int | None = None, threads: int = 4
 ) -> list[str]:
     # WSGI, a worker for each core: measured several times cheaper than ASGI for this application.
     return [
         *["granian", application, "--interface", "wsgi", "--host", "127.0.0.1"],
-        *["--port", str(port), "--workers", str(workers or _cores(at_most=16)), "--blocking-threads", "4"],
+        *["--port", str(port), "--workers", str(workers or _cores(at_most=16))],
+        *["--blocking-threads", str(threads)],
         *["--backlog", "1024", "--backpressure", "256", "--no-ws", "--respawn-failed-workers"],
         *["--workers-kill-timeout", "3", "--log-level", "warning"],
     ]

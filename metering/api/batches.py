@@ -19,8 +19,8 @@ from customers.errors import (
     ValidationFailed,
 )
 from customers.kernel.ids import typeid
-from metering.services.usage import UsageInput, UsageRecorded
-from metering.services.usage_batch import Outcome, UsageWish, usages_record
+from metering.services.usage import Outcome, UsageInput, UsageRecorded, UsageWish
+from metering.services.usage_batch import usages_record
 
 T = TypeVar("T")
 #: Makes an input of an item and of the key it has when it carries none.

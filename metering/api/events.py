@@ -27,8 +27,8 @@ from metering.models import UsageEvent
 from metering.selectors.billed_events import lines_of_event
 from metering.selectors.usage_events import event_get, events_list
 from metering.services.event_voids import event_void
-from metering.services.usage import UsageInput, UsageRecorded
-from metering.services.usage_batch import UsageWish, usages_record
+from metering.services.usage import UsageInput, UsageRecorded, UsageWish
+from metering.services.usage_batch import usages_record
 
 
 class EventCreate(msgspec.Struct, forbid_unknown_fields=True):

@@ -20,8 +20,8 @@ from django.conf import settings
 
 from customers.errors import DomainError
 from customers.kernel.caller import Caller
-from metering.services.usage import UsageInput, UsageRecorded, usage_record
-from metering.services.usage_batch import Outcome, UsageWish, usages_record
+from metering.services.usage import Outcome, UsageInput, UsageRecorded, UsageWish, usage_record
+from metering.services.usage_batch import usages_record
 
 _log = logging.getLogger(__name__)
 

@@ -33,8 +33,8 @@ from customers.services.import_kinds import (
 )
 from metering.models import UsageEvent
 from metering.services.event_voids import event_void
-from metering.services.usage import UsageInput, UsageRecorded
-from metering.services.usage_batch import Outcome, UsageWish, usages_record
+from metering.services.usage import Outcome, UsageInput, UsageRecorded, UsageWish
+from metering.services.usage_batch import usages_record
 
 _TURNS: Final = 3
 

@@ -66,6 +66,17 @@ class UsageRecorded(msgspec.Struct, frozen=True, kw_only=True):
     duplicate: bool
 
 
+class UsageWish(msgspec.Struct, frozen=True, kw_only=True):
+    """An event and who asks for it."""
+
+    caller: Caller
+    usage: UsageInput
+
+
+#: What became of a wish: the event, or why there is none.
+Outcome = UsageRecorded | Exception
+
+
 def usage_record(*, caller: Caller, usage: UsageInput, now: datetime) -> UsageRecorded:
     """Debit the event's cost and store the event, exactly once for its key. Durable when this returns.
 
@@ -213,13 +224,15 @@ _REFUSALS: Final[dict[str, Callable[[Any], DomainError]]] = {
 
 def usage_fingerprint(usage: UsageInput) -> bytes:
     """What was asked for, but for the customer, who is compared as the row it resolves to."""
-    units = Decimal(usage.units).normalize()
-    asked = [
-        usage.metric_key,
-        f"{units:f}",
-        instant_text(usage.timestamp) if usage.timestamp else None,
-        usage.properties,
-    ]
+    return event_fingerprint(usage.metric_key, usage.units, usage.timestamp, usage.properties)
+
+
+def event_fingerprint(
+    metric_key: str, units: Number, timestamp: datetime | None, properties: dict[str, Any] | None
+) -> bytes:
+    """The same, of an event's parts."""
+    spelled = f"{Decimal(units).normalize():f}"
+    asked = [metric_key, spelled, instant_text(timestamp) if timestamp else None, properties]
     return blake2b(json_bytes(asked), digest_size=16).digest()
 
 

@@ -1,4 +1,5 @@
-"""Record many usage events in one transaction, as if sent one by one in that order, in two or three round trips.
+"""Record many usage events in one transaction, as if sent one by one in that order: ordinary ones in one round trip
+(usage_ordinary.py), all others in two or three.
 
     open   find the customers, lock their accounts in the order of their ids, read where they stand
     decide in Python, event by event, by the pricing engine that also prices single events
@@ -22,13 +23,13 @@ from django.db import transaction
 
 from billing.services.catch_up import catch_up_run
 from customers.errors import Unavailable
-from customers.kernel.caller import Caller
 from customers.kernel.database import call_function
 from customers.kernel.ids import uuid7
 from customers.kernel.memory import ConfigMoved, forget_environment
 from metering.selectors.config import EnvironmentConfig, config_get
-from metering.services.usage import UsageInput, UsageRecorded
+from metering.services.usage import Outcome, UsageWish
 from metering.services.usage_decisions import Account, Counter, CounterKey, Decisions, Earlier, Reference
+from metering.services.usage_ordinary import Extraordinary, ordinary_record
 
 _log = logging.getLogger(__name__)
 
@@ -37,18 +38,6 @@ _ATTEMPTS: Final = 8
 #: How often work that is due first is done before the events of that customer are refused.
 _CATCH_UPS: Final = 3
 _TURNS: Final = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageWish:
-    """An event and who asks for it."""
-
-    caller: Caller
-    usage: UsageInput
-
-
-#: What became of a wish: the event, or why there is none.
-Outcome = UsageRecorded | Exception
 
 
 def usages_record(*, environment_id: UUID, wishes: Sequence[UsageWish], now: datetime) -> list[Outcome]:
@@ -60,12 +49,19 @@ def usages_record(*, environment_id: UUID, wishes: Sequence[UsageWish], now: dat
     if not wishes:
         return []
     try:
-        return _recorded(environment_id, wishes, now)
+        return _together(environment_id, wishes, now)
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         # One of them holds something that cannot be stored: each alone then, so that it spoils nothing but itself.
         if len(wishes) == 1:
             return [error]
         return [_alone(environment_id, wish, now) for wish in wishes]
+
+
+def _together(environment_id: UUID, wishes: Sequence[UsageWish], now: datetime) -> list[Outcome]:
+    try:
+        return ordinary_record(config_get(environment_id), wishes, now)
+    except Extraordinary:
+        return _recorded(environment_id, wishes, now)
 
 
 def _alone(environment_id: UUID, wish: UsageWish, now: datetime) -> Outcome:

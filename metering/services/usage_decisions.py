@@ -109,7 +109,9 @@ class Account:
         return (block for block in self.burnable or () if block[1] is None or metric_key in block[1])
 
 
-class _Quote(NamedTuple):
+class EventQuote(NamedTuple):
+    """By which terms an event is priced."""
+
     metric: MetricConfig
     #: None: only metered, and free.
     rule: RuleConfig | None
@@ -156,7 +158,7 @@ class Decisions:
     rows: list[_Row] = field(default_factory=list)
     #: Customers that an accepted event would make.
     to_make: set[Reference] = field(default_factory=set)
-    _quotes: dict[int, _Quote | DomainError] = field(default_factory=dict)
+    _quotes: dict[int, EventQuote | DomainError] = field(default_factory=dict)
 
     def due(self) -> Iterator[Account]:
         """Accounts on which other work is due first."""
@@ -166,33 +168,14 @@ class Decisions:
         """Find each event's rate, and which counters those need."""
         for usage in usages:
             account = self.accounts[usage.by, usage.reference]
-            quote: _Quote | DomainError
+            quote: EventQuote | DomainError
             try:
-                quote = self._quote(usage, account)
+                quote = event_quote(self.config, usage, account, self.now)
             except DomainError as refusal:
                 quote = refusal
             self._quotes[id(usage)] = quote
-            if isinstance(quote, _Quote) and quote.counter is not None and quote.rule is not None:
+            if isinstance(quote, EventQuote) and quote.counter is not None and quote.rule is not None:
                 self.counters.setdefault(quote.counter, Counter(quote.rule.id))
-
-    def _quote(self, usage: UsageInput, account: Account) -> _Quote:
-        config = self.config
-        metric = config.metric_for_usage(usage.metric_key)
-        find = config.rule_for_usage if usage.needs_rule else config.rule_for
-        rule = find(
-            metric, customer_id=account.customer_id, plan_variant_id=account.plan_variant_id, now=self.now
-        )
-        if rule is None:
-            return _Quote(metric, None, None, "", "", None)
-        found = rule.pricing.rate_of(usage.properties)
-        if found is None:
-            raise NoRateForProperty
-        rate, value = found
-        dimension = getattr(rule.pricing, "dimension", "")
-        counter = None
-        if rate.depends_on_cycle and account.customer_id is not None:
-            counter = CounterKey(account.customer_id, metric.id, dimension, value)
-        return _Quote(metric, rule, rate, dimension, value, counter)
 
     def decide(self, caller: Caller, usage: UsageInput) -> UsageRecorded | DomainError:
         """Accept the event, find it recorded, or say why it is refused."""
@@ -213,13 +196,13 @@ class Decisions:
         if isinstance(quote, DomainError):
             raise quote
         counter = self.counters[quote.counter] if quote.counter else None
-        cost_mc = _cost(usage, quote, counter)
+        cost_mc = event_cost(usage, quote, counter)
         if earlier is not None:
             raise IdempotencyKeyReused(extra={"event_id": typeid("evt", earlier.event_id)})
         self._check(usage, quote, account, cost_mc)
         return self._accept(caller, usage, quote, account, counter, cost_mc, fingerprint)
 
-    def _check(self, usage: UsageInput, quote: _Quote, account: Account, cost_mc: int) -> None:
+    def _check(self, usage: UsageInput, quote: EventQuote, account: Account, cost_mc: int) -> None:
         if not account.is_born:
             _check_new(usage, cost_mc)
         elif account.is_due and account.customer_id in self.given_up:
@@ -233,7 +216,7 @@ class Decisions:
         self,
         caller: Caller,
         usage: UsageInput,
-        quote: _Quote,
+        quote: EventQuote,
         account: Account,
         counter: Counter | None,
         cost_mc: int,
@@ -289,7 +272,26 @@ class Decisions:
         ]
 
 
-def _cost(usage: UsageInput, quote: _Quote, counter: Counter | None) -> int:
+def event_quote(config: EnvironmentConfig, usage: UsageInput, account: Account, now: datetime) -> EventQuote:
+    """Raises MetricUnknown, MetricInactive, NoActiveMeteringRule, NoRateForProperty."""
+    metric = config.metric_for_usage(usage.metric_key)
+    find = config.rule_for_usage if usage.needs_rule else config.rule_for
+    rule = find(metric, customer_id=account.customer_id, plan_variant_id=account.plan_variant_id, now=now)
+    if rule is None:
+        return EventQuote(metric, None, None, "", "", None)
+    found = rule.pricing.rate_of(usage.properties)
+    if found is None:
+        raise NoRateForProperty
+    rate, value = found
+    dimension = getattr(rule.pricing, "dimension", "")
+    counter = None
+    if rate.depends_on_cycle and account.customer_id is not None:
+        counter = CounterKey(account.customer_id, metric.id, dimension, value)
+    return EventQuote(metric, rule, rate, dimension, value, counter)
+
+
+def event_cost(usage: UsageInput, quote: EventQuote, counter: Counter | None) -> int:
+    """In mc, for who stands where `counter` says. Raises ValidationFailed for units that have no price."""
     if quote.rate is None:
         if usage.units < 0 and quote.metric.aggregation not in _ANY_VALUE:
             raise _out_of_range("Must not be negative for a metric of this aggregation.")

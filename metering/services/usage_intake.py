@@ -23,8 +23,8 @@ from customers.kernel.caller import Caller
 from customers.kernel.instants import instant_parse
 from customers.kernel.memory import ConfigMoved, forget_environment
 from customers.services.checks import metadata_refusal
-from metering.services.usage import UsageInput, UsageRecorded
-from metering.services.usage_batch import Outcome, UsageWish, usages_record
+from metering.services.usage import Outcome, UsageInput, UsageRecorded, UsageWish
+from metering.services.usage_batch import usages_record
 
 _log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from django.test import override_settings
 from customers.kernel.clock import system_now
 from metering.services import group_commit
 from metering.services.group_commit import GroupCommit
-from metering.services.usage import UsageInput, UsageRecorded, usage_record
-from metering.services.usage_batch import UsageWish, usages_record
+from metering.services.usage import UsageInput, UsageRecorded, UsageWish, usage_record
+from metering.services.usage_batch import usages_record
 from tests.conftest import Api, Character
 from tests.making import balance, give, history, make_metric, make_rule, use
 

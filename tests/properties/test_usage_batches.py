@@ -21,8 +21,8 @@ from customers.errors import DomainError
 from customers.kernel.clock import system_now
 from customers.kernel.database import call_function
 from customers.kernel.ids import uuid7
-from metering.services.usage import UsageInput, UsageRecorded, usage_record
-from metering.services.usage_batch import UsageWish, usages_record
+from metering.services.usage import UsageInput, UsageRecorded, UsageWish, usage_record
+from metering.services.usage_batch import usages_record
 from tests.conftest import Api, World, make_character
 from tests.making import give, make_metric, make_rule
 
@@ -88,6 +88,20 @@ events = st.builds(
     model=st.sampled_from([None, "a", "b"]),
 )
 batches = st.lists(st.lists(events, min_size=1, max_size=25), min_size=1, max_size=4)
+#: Nothing that the one call for ordinary events does not take, but for customers who can pay for some.
+ordinary_events = st.builds(
+    Event,
+    who=st.sampled_from(["plain", "allowed", "notified", "told"]),
+    metric=st.sampled_from(["unit", "unit", "free"]),
+    units=st.sampled_from([1, 2, 3, 5, 8, "0.25", "2.5"]),
+    key=st.integers(0, 10_000),
+    model=st.sampled_from([None, "a"]),
+)
+ordinary_batches = st.lists(
+    st.lists(ordinary_events, min_size=1, max_size=12, unique_by=lambda event: event.key),
+    min_size=1,
+    max_size=6,
+)
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,7 @@ lives = st.builds(
         }
     ),
     hold=st.integers(0, 40),
-    batches=batches,
+    batches=st.one_of(batches, ordinary_batches),
 )
 
 

@@ -1,0 +1,275 @@
+"""Many events in one round trip, when nothing about them is out of the ordinary; else the long way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from customers.kernel.clock import system_now
+from customers.kernel.database import call_function
+from metering.services import usage_batch, usage_ordinary
+from metering.services.usage import UsageInput, UsageWish
+from metering.services.usage_batch import usages_record
+from tests.conftest import Api, Character
+from tests.making import balance, give, history, make_metric, make_rule, use
+
+ONE_CALL = ["metering_usage_many_v1"]
+LONG_WAY = ["metering_usage_open_v1", "metering_usage_store_v1"]
+
+
+@pytest.fixture
+def priced(api: Api) -> Api:
+    """A metric `api_call` at 1,000 mc a unit, user_1 with 10,000 mc, user_2 with 5,000 mc."""
+    make_metric(api)
+    give(api, 10_000)
+    give(api, 5_000, to="user_2")
+    return api
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the database's functions that recording called."""
+    called: list[str] = []
+
+    def watched(name: str, **arguments: Any) -> Any:
+        called.append(name)
+        return call_function(name, **arguments)
+
+    monkeypatch.setattr(usage_batch, "call_function", watched)
+    monkeypatch.setattr(usage_ordinary, "call_function", watched)
+    return called
+
+
+def event(units: Any = 1, *, by: str = "user_1", metric: str = "api_call", **more: Any) -> dict[str, Any]:
+    return {"external_customer_id": by, "billable_metric_key": metric, "units": units, **more}
+
+
+def send(api: Api, *events: Any, key: str = "batch") -> list[Any]:
+    answer = api.post("/v1/usage/batch", {"events": list(events)}, idempotency_key=key)
+    assert answer.status == 202, answer
+    return [each.get("error", {}).get("code", each["status"]) for each in answer["results"]]
+
+
+def test_events_of_several_customers_are_one_call(priced: Api, calls: list[str]) -> None:
+    # when
+    outcomes = send(priced, event(1), event(2, by="user_2"), event(3), event("0.5", by="user_2"), event(1))
+    # then each is booked in the order sent, after the one before
+    assert (outcomes, calls) == (["accepted"] * 5, ONE_CALL)
+    assert [(each["amount"], each["balance_after"]) for each in history(priced)[:3]] == [
+        (-1000, 5000),
+        (-3000, 6000),
+        (-1000, 9000),
+    ]
+    assert [(each["amount"], each["balance_after"]) for each in history(priced, of="user_2")[:2]] == [
+        (-500, 2500),
+        (-2000, 3000),
+    ]
+
+
+def test_a_customer_named_by_id_is_as_ordinary(priced: Api, calls: list[str]) -> None:
+    customer = priced.get("/v1/customer-by-external-id/user_1")["id"]
+    by_id = {"customer_id": customer, "billable_metric_key": "api_call", "units": 4}
+    assert send(priced, by_id, event(1, by="user_2")) == ["accepted", "accepted"]
+    assert calls == ONE_CALL
+    assert balance(priced)["balance"] == 6000
+
+
+def test_who_can_pay_for_nothing_is_refused_in_the_same_call(priced: Api, calls: list[str]) -> None:
+    # given
+    use(priced, 5, by="user_2")
+    make_metric(priced, key="free", cost_type="flat", unit_cost=0)
+    # when
+    answer = priced.post(
+        "/v1/usage/batch",
+        {
+            "events": [
+                event(1),
+                event(1, by="user_2"),
+                event(7, by="user_2", metric="free"),
+                event(9, by="user_2"),
+            ]
+        },
+        idempotency_key="batch",
+    )
+    # then only what costs is refused, and it leaves nothing behind
+    assert [each["status"] for each in answer["results"]] == ["accepted", "rejected", "accepted", "rejected"]
+    assert [each["error"]["code"] for each in answer["results"] if "error" in each] == [
+        "insufficient-credits"
+    ] * 2
+    assert answer["results"][1]["error"]["effective_balance"] == 0
+    assert calls == ONE_CALL
+    assert balance(priced, of="user_2")["balance"] == 0
+    assert [each["amount"] for each in history(priced)[:1]] == [-1000]
+    # and the refused keys are free
+    give(priced, 1000, to="user_2")
+    assert send(priced, event(1, by="user_2", idempotency_key="batch:1")) == ["accepted"]
+
+
+def test_who_can_pay_for_some_is_decided_event_by_event(priced: Api, calls: list[str]) -> None:
+    outcomes = send(priced, event(4, by="user_2"), event(2, by="user_2"), event(1, by="user_2"))
+    assert outcomes == ["accepted", "insufficient-credits", "accepted"]
+    assert calls == ONE_CALL + LONG_WAY
+    assert balance(priced, of="user_2")["balance"] == 0
+
+
+def test_debits_over_several_blocks_and_into_overdraft_are_one_call(priced: Api, calls: list[str]) -> None:
+    # given blocks of 10,000 and 2,000 of which the second burns first, and overage allowed
+    priced.patch("/v1/customer-by-external-id/user_1", {"overage_policy": "allow"})
+    give(priced, 2_000, priority=9)
+    # when
+    assert send(priced, event(1), event(3), event(10), event(1)) == ["accepted"] * 4
+    # then
+    assert calls == ONE_CALL
+    entries = history(priced)[:4]
+    assert [[part["amount"] for part in each["allocations"]] for each in reversed(entries)] == [
+        [-1000],
+        [-1000, -2000],
+        [-8000, -2000],
+        [-1000],
+    ]
+    assert balance(priced)["balance"] == -3000
+
+
+def test_what_an_event_carries_is_stored(priced: Api, calls: list[str]) -> None:
+    # given
+    odd = 'a "b" \\ {c}, NULL'
+    told: dict[str, Any] = {
+        "timestamp": "2026-04-03T09:01:00.25Z",
+        "properties": {"model": 'gpt "5"\\', "ratio": 0.25, "lines": "one\ntwo", "none": None},
+        "metadata": {"note": "größer, {so}", "empty": ""},
+    }
+    # when
+    assert (
+        send(
+            priced,
+            event(1, idempotency_key=odd, **told),
+            event(1, idempotency_key="plain"),
+            event(2, metadata={}),
+        )
+        == ["accepted"] * 3
+    )
+    assert calls == ONE_CALL
+    # then
+    stored = {each["idempotency_key"]: each for each in priced.get("/v1/events")["data"]}
+    assert {name: stored[odd][name] for name in told} == told
+    assert stored["plain"]["properties"] in (None, {})
+    # and sent again, alone or together, it is the same event
+    assert use(priced, 1, idempotency_key=odd, **told)["duplicate"] is True
+    assert send(priced, event(1, idempotency_key=odd, **told), event(1, idempotency_key="new")) == [
+        "duplicate",
+        "accepted",
+    ]
+
+
+@pytest.mark.parametrize("name", ["NULL", "null", "{}", '"', "\\", "a,b", " ", "日本語"])
+def test_customers_may_be_called_anything(priced: Api, calls: list[str], name: str) -> None:
+    # given a customer who has an account by now
+    priced.post("/v1/customers", {"external_id": name, "overage_policy": "allow"})
+    assert send(priced, event(1, by=name), key="first") == ["accepted"]
+    calls.clear()
+    # then
+    assert send(priced, event(1), event(1, by=name)) == ["accepted", "accepted"]
+    assert calls == ONE_CALL
+
+
+def test_prices_by_the_cycle_by_plan_and_unknown_customers_take_the_long_way(
+    priced: Api, calls: list[str]
+) -> None:
+    # given
+    tiers = [{"up_to": 2, "credit_cost": 10}, {"up_to": None, "credit_cost": 1}]
+    make_metric(priced, key="tiered", cost_type="tiered", tiers=tiers)
+    make_metric(priced, key="own")
+    customer = priced.get("/v1/customer-by-external-id/user_1")["id"]
+    make_rule(priced, key="own", cost_type="flat", unit_cost=7, customer_id=customer)
+    # then
+    assert send(priced, event(3, metric="tiered"), key="1") == ["accepted"]
+    assert "metering_usage_many_v1" not in calls
+    calls.clear()
+    assert send(priced, event(3, metric="own"), key="2") == ["accepted"]
+    assert calls == LONG_WAY
+    calls.clear()
+    assert send(priced, event(1, by="stranger"), event(1), key="3") == ["insufficient-credits", "accepted"]
+    assert calls == ONE_CALL + LONG_WAY
+    assert balance(priced)["balance"] == 10_000 - 21 - 7 - 1000
+
+
+def test_one_key_twice_in_a_batch_takes_the_long_way(priced: Api, calls: list[str]) -> None:
+    again = event(1, idempotency_key="same")
+    assert send(priced, again, again) == ["accepted", "duplicate"]
+    assert calls == LONG_WAY
+
+
+def test_prices_by_property_are_each_found(priced: Api, calls: list[str]) -> None:
+    rates = {
+        "a": {"cost_type": "per_unit", "unit_cost": 3},
+        "*": {"cost_type": "per_unit", "unit_cost": 5},
+    }
+    make_metric(priced, key="rated", dimension="model", rates=rates)
+    sent = [event(1, metric="rated", properties={"model": model}) for model in ("a", "b", "a")]
+    assert send(priced, *sent) == ["accepted"] * 3
+    assert calls == ONE_CALL
+    assert [each["amount"] for each in history(priced)[:3]] == [-3, -5, -3]
+
+
+def test_a_new_price_counts_at_once(priced: Api, calls: list[str]) -> None:
+    send(priced, event(1), key="1")
+    make_rule(priced, cost_type="flat", unit_cost=10)
+    send(priced, event(1), event(1), key="2")
+    assert [each["amount"] for each in history(priced)[:3]] == [-10, -10, -1000]
+
+
+def test_two_batches_with_the_same_keys_record_each_once(
+    priced: Api, acme: Character, together: Callable[..., list[Any]]
+) -> None:
+    # given keys that several batches carry at once, for customers that do not wait for each other
+    world, now = acme.test, system_now()
+    for number in range(8):
+        give(priced, 100_000, to=f"crowd_{number}")
+
+    def deed(index: int) -> list[Any]:
+        wishes = [
+            UsageWish(
+                caller=world.caller,
+                usage=UsageInput(
+                    by="external",
+                    reference=f"crowd_{index}",
+                    metric_key="api_call",
+                    units=1,
+                    key=f"k{number}",
+                ),
+            )
+            for number in range(20)
+        ]
+        return usages_record(environment_id=world.id, wishes=wishes, now=now)
+
+    # when
+    outcomes = together(8, deed)
+    # then each key made one event, whoever came first
+    taken = sum(balance(priced, of=f"crowd_{number}")["balance"] for number in range(8))
+    assert taken == 8 * 100_000 - 20 * 1000
+    codes = [getattr(each, "code", "accepted") for some in outcomes for each in some]
+    assert (codes.count("accepted"), codes.count("idempotency-key-reused")) == (20, 140)
+
+
+def test_batches_that_share_customers_in_any_order_spend_each_credit_once(
+    priced: Api, acme: Character, together: Callable[..., list[Any]]
+) -> None:
+    # given ten customers with 20 credits each, and eight clients that want 32 of each
+    for number in range(10):
+        give(priced, 20_000, to=f"crowd_{number}")
+
+    def deed(index: int) -> list[str]:
+        found = []
+        for turn in range(4):
+            order = range(10) if (index + turn) % 2 else range(9, -1, -1)
+            events = [event(1, by=f"crowd_{number}") for number in order]
+            found += send(priced, *events, key=f"{index}-{turn}")
+        return found
+
+    # when
+    outcomes = [each for some in together(8, deed) for each in some]
+    # then
+    assert (outcomes.count("accepted"), outcomes.count("insufficient-credits")) == (200, 120)
+    assert [balance(priced, of=f"crowd_{number}")["balance"] for number in range(10)] == [0] * 10
