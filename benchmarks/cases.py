@@ -168,7 +168,7 @@ def blocks(instance: Instance, options: Options) -> Iterator[Mapping[str, Altern
 
 @contextmanager
 def deliveries(instance: Instance, options: Options) -> Iterator[Mapping[str, Alternative]]:
-    with webhooks.deliveries(instance, events=round(options.seconds * 500)) as alternatives:
+    with webhooks.deliveries(instance, events=round(options.seconds * 1000)) as alternatives:
         yield alternatives
 
 

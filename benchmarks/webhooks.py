@@ -118,7 +118,7 @@ class _Postman:
         while self._waiting():
             if time.monotonic() > deadline:
                 raise RuntimeError("the worker did not deliver everything")
-            time.sleep(0.05)
+            time.sleep(0.02)
 
     def _waiting(self) -> bool:
         row = self.connection.execute(

@@ -16,7 +16,7 @@ from customers.services.jobs import job_run, jobs_sweep
 from customers.services.webhook_dispatch import (
     BATCH,
     endpoint_deliver,
-    events_hand_out,
+    events_handed_out,
     webhooks_due,
 )
 from customers.services.webhook_retention import webhooks_purge
@@ -58,14 +58,23 @@ def webhooks_sweep_run() -> int:
 @shared_task(name=HAND_OUT)
 def webhooks_hand_out_run(environment_id: str) -> int:
     """Queue an environment's events for its endpoints, and have them sent."""
-    handed = events_hand_out(environment_id=UUID(environment_id))
-    # A worker for each batch, as far as an endpoint may have several.
+    handed = rung = 0
+    for count in events_handed_out(environment_id=UUID(environment_id)):
+        handed += count
+        # What the first batch woke goes on with the next ones.
+        rung = rung or _endpoints_wake(UUID(environment_id), count)
+    if handed > rung:
+        _endpoints_wake(UUID(environment_id), handed - rung)
+    return handed
+
+
+def _endpoints_wake(environment_id: UUID, handed: int) -> int:
+    """A worker for each batch of them, as far as an endpoint may have several."""
     workers = min(1 + handed // BATCH, settings.WEBHOOKS_ENDPOINT_CONCURRENCY)
-    if handed:
-        for waiting, endpoint_id in webhooks_due():
-            if endpoint_id is not None and str(waiting) == environment_id:
-                for _ in range(workers):
-                    endpoint_ring(waiting, endpoint_id)
+    for waiting, endpoint_id in webhooks_due():
+        if endpoint_id is not None and waiting == environment_id:
+            for _ in range(workers):
+                endpoint_ring(waiting, endpoint_id)
     return handed
 
 

@@ -2,19 +2,23 @@
 
 Each name is resolved here, every address it has is checked, and the connection goes to a checked address: there is no
 second resolution that could answer otherwise. Connections are kept per endpoint and process.
+
+A connection waits until its socket is ready, or its deadline: a socket with a timeout asks the system three times for
+each thing it does. Of an answer only what matters here is read (customers/gateways/webhook_answers.py): the standard
+library's client takes as long again to make a mail message of its headers.
 """
 
 from __future__ import annotations
 
-import http.client
-import io
 import ipaddress
+import select
 import socket
 import ssl
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as WaitTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -23,6 +27,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from customers.engine.webhook_addresses import address_refusal, url_port
+from customers.gateways.webhook_answers import Answer, AnswerError, answer_read
 from customers.kernel.clock import elapsed_seconds
 
 #: How much of an answer is kept; and how much is read, so that the connection can be used again.
@@ -63,18 +68,17 @@ def webhook_post(
     """POST the body and wait for the answer, at most so many seconds in total. Never raises for what is outside."""
     key = (endpoint_id, url, allow_private)
     deadline = elapsed_seconds() + seconds
-    kept = _POOL.take(key)
     try:
+        kept = _POOL.take(key)
         if kept is not None:
-            try:
+            # Closed while nobody used it: that says nothing about the receiver.
+            with suppress(ConnectionError):
                 return _exchange(key, kept, body, headers, deadline)
-            except (http.client.RemoteDisconnected, ConnectionError):
-                # It was closed while nobody used it: that says nothing about the receiver.
-                kept.close()
-        return _exchange(key, _Connection(url, allow_private=allow_private), body, headers, deadline)
+        made = _Connection(url, allow_private=allow_private, deadline=deadline)
+        return _exchange(key, made, body, headers, deadline)
     except TimeoutError:
         return Reply(status=None, error=f"no answer within {seconds:g} s")
-    except (OSError, http.client.HTTPException, UnicodeError, ValueError) as error:
+    except (OSError, AnswerError, UnicodeError, ValueError) as error:
         return Reply(status=None, error=f"{type(error).__name__}: {error}"[:300].replace("\x00", ""))
 
 
@@ -84,16 +88,10 @@ def _exchange(
     connection.deadline = deadline
     is_reusable = False
     try:
-        connection.request("POST", connection.target, body, dict(headers))
-        connection.flush()
-        with connection.getresponse() as answer:
-            content = answer.read(_READ_BYTES)
-            is_reusable = answer.isclosed() and not answer.will_close
-            return Reply(
-                status=answer.status,
-                head=content[:HEAD_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd"),
-                retry_after=answer.getheader("Retry-After"),
-            )
+        connection.send(body, headers)
+        answer = answer_read(connection.receive, most=_READ_BYTES)
+        is_reusable = answer.is_whole
+        return _reply(answer)
     finally:
         if is_reusable:
             _POOL.give(key, connection)
@@ -101,84 +99,95 @@ def _exchange(
             connection.close()
 
 
-class _Connection(http.client.HTTPConnection):
+def _reply(answer: Answer) -> Reply:
+    return Reply(
+        status=answer.status,
+        head=answer.body[:HEAD_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd"),
+        retry_after=answer.retry_after,
+    )
+
+
+class _Connection:
     """To one endpoint; whoever uses it sets the `deadline` first."""
 
-    def __init__(self, url: str, *, allow_private: bool) -> None:
+    def __init__(self, url: str, *, allow_private: bool, deadline: float) -> None:
         parts = urlsplit(url)
-        super().__init__(parts.hostname or "", url_port(parts))
-        self.is_tls = parts.scheme == "https"
-        self.default_port = 443 if self.is_tls else 80
-        self.target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self.allow_private = allow_private
-        self.deadline = 0.0
+        self.head = _head(url)
+        self.deadline = deadline
         self.idle_since = 0.0
-        self.waiting: list[bytes] = []
+        self.is_tls = parts.scheme == "https"
+        self.socket: Any = self._connected(parts.hostname or "", url_port(parts), allow_private)
+        self.ready = select.poll()
+        self.ready.register(self.socket, select.POLLIN)
 
-    def send(self, data: Any) -> None:
-        """Head and body come one by one, and go out together."""
-        self.waiting.append(data)
+    def send(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Head and body in one piece."""
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        waiting = memoryview(
+            b"%b%bContent-Length: %d\r\n\r\n%b" % (self.head, lines.encode(), len(body), body)
+        )
+        while waiting:
+            try:
+                waiting = waiting[self.socket.send(waiting) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._wait(select.POLLOUT)
+            except ssl.SSLWantReadError:
+                self._wait(select.POLLIN)
 
-    def flush(self) -> None:
-        message, self.waiting = b"".join(self.waiting), []
-        super().send(message)
+    def receive(self) -> bytes:
+        """The next bytes of the answer; none, when there are no more."""
+        if not self.is_tls:
+            # It is never there yet. What TLS holds, it holds without the socket being ready.
+            self._wait(select.POLLIN)
+        while True:
+            try:
+                return bytes(self.socket.recv(_READ_BYTES))
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._wait(select.POLLIN)
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT)
 
-    def connect(self) -> None:
-        addresses = _resolved(self.host, self.port, self.deadline)
+    def close(self) -> None:
+        self.socket.close()
+
+    def _wait(self, event: int) -> None:
+        if event != select.POLLIN:
+            self.ready.modify(self.socket, event)
+        try:
+            if not self.ready.poll(_left(self.deadline) * 1000):
+                raise TimeoutError
+        finally:
+            if event != select.POLLIN:
+                self.ready.modify(self.socket, select.POLLIN)
+
+    def _connected(self, host: str, port: int, allow_private: bool) -> socket.socket:
+        addresses = _resolved(host, port, self.deadline)
         for _, place in addresses:
-            refusal = address_refusal(ipaddress.ip_address(str(place[0])), allow_private=self.allow_private)
+            refusal = address_refusal(ipaddress.ip_address(str(place[0])), allow_private=allow_private)
             if refusal is not None:
                 raise AddressRefusedError(refusal)
         plain = _connected(addresses, self.deadline)
         try:
             if self.is_tls:
                 plain.settimeout(_left(self.deadline))
-                plain = _tls().wrap_socket(plain, server_hostname=self.host)
+                plain = _tls().wrap_socket(plain, server_hostname=host)
+            plain.setblocking(False)
         except BaseException:
             plain.close()
             raise
-        self.sock: Any = _TimedSocket(plain, self)
+        return plain
 
 
-class _TimedSocket:
-    """What http.client needs of a socket; every wait ends at the connection's deadline, also between two bytes."""
-
-    def __init__(self, plain: socket.socket, connection: _Connection) -> None:
-        self.plain, self.connection = plain, connection
-        self.readers, self.is_closed = 0, False
-
-    def sendall(self, data: Any) -> None:
-        self.plain.settimeout(_left(self.connection.deadline))
-        self.plain.sendall(data)
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        self.readers += 1
-        return io.BufferedReader(_Reader(self))
-
-    def close(self) -> None:
-        """As with real sockets: an answer that is still being read keeps it open."""
-        self.is_closed = True
-        if self.readers == 0:
-            self.plain.close()
-
-
-class _Reader(io.RawIOBase):
-    def __init__(self, timed: _TimedSocket) -> None:
-        self.timed = timed
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self.timed.plain.settimeout(_left(self.timed.connection.deadline))
-        return self.timed.plain.recv_into(buffer)
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            self.timed.readers -= 1
-            if self.timed.is_closed:
-                self.timed.close()
+@lru_cache(maxsize=_IDLE_ENDPOINTS)
+def _head(url: str) -> bytes:
+    """What every request to a URL begins with."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    place = f"{host}:{parts.port}" if parts.port else f"{host}"
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if any(character <= " " for character in target + place):
+        raise ValueError("the URL holds characters that would end the request's line")
+    return f"POST {target} HTTP/1.1\r\nHost: {place}\r\nAccept-Encoding: identity\r\n".encode("ascii")
 
 
 class _Pool:

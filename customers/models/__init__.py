@@ -16,6 +16,7 @@ from customers.models.webhook import (
     WebhookDelivery,
     WebhookEndpoint,
     WebhookLane,
+    WebhookSlot,
 )
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookLane",
+    "WebhookSlot",
 ]

@@ -82,7 +82,9 @@ class WebhookDelivery(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+", db_index=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.PROTECT, related_name="+", db_index=False)
     event = models.ForeignKey(
         OutboxEvent, on_delete=models.PROTECT, related_name="deliveries", db_index=False
@@ -139,9 +141,13 @@ class WebhookLane(models.Model):
     """
 
     pk = models.CompositePrimaryKey("endpoint_id", "lane")
-    endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.PROTECT, related_name="+", db_index=False)
+    endpoint = models.ForeignKey(
+        WebhookEndpoint, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     lane = models.UUIDField()
-    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+", db_index=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     # When its first delivery may be tried.
     next_at = models.DateTimeField()
     claim_id = models.UUIDField(null=True)
@@ -150,24 +156,45 @@ class WebhookLane(models.Model):
     class Meta:
         db_table = "customers_webhook_lane"
         indexes = (
+            # Not by claim: so a claim is written in place.
             models.Index(fields=("endpoint", "next_at"), name="webhook_lanes_by_time"),
-            models.Index(
-                fields=("endpoint", "claim_id"),
-                name="webhook_lanes_claimed",
-                condition=models.Q(claim_id__isnull=False),
-            ),
         )
 
     def __str__(self) -> str:
         return str(self.lane)
 
 
+class WebhookSlot(models.Model):
+    """One of the places from which an endpoint is sent to at the same time; free when nobody claims it."""
+
+    pk = models.CompositePrimaryKey("endpoint_id", "number")
+    endpoint = models.ForeignKey(
+        WebhookEndpoint, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    number = models.IntegerField()
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    claim_id = models.UUIDField(null=True)
+    claimed_until = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "customers_webhook_slot"
+
+    def __str__(self) -> str:
+        return f"{self.endpoint_id} {self.number}"
+
+
 class WebhookAttempt(models.Model):
     """One request to an endpoint, as it was sent, and what came of it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+", db_index=False)
-    endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.PROTECT, related_name="+", db_index=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    endpoint = models.ForeignKey(
+        WebhookEndpoint, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     delivery = models.ForeignKey(WebhookDelivery, on_delete=models.PROTECT, related_name="attempt_rows")
     number = models.IntegerField()
     started_at = models.DateTimeField()

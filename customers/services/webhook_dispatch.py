@@ -9,24 +9,23 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
+import msgspec
 from django.conf import settings
 from django.db import transaction
-from psycopg.types.json import Jsonb
 
 from customers.engine.webhook_schedule import next_try, retry_after_parse
-from customers.engine.webhook_signing import signatures
+from customers.engine.webhook_signing import signatures, signing_key
 from customers.gateways.alerts import operators_alert
 from customers.gateways.webhook_http import Reply, webhook_post
 from customers.kernel.clock import elapsed_seconds, system_now
-from customers.kernel.database import call_all, call_function, call_one, environment_scope
+from customers.kernel.database import call_all, call_one, environment_scope
 from customers.kernel.ids import typeid, uuid7
-from customers.kernel.instants import instant_text
-from customers.kernel.json import json_text
 from customers.models import DeliveryState, EndpointStatus, WebhookEndpoint
 from customers.services.webhook_endpoints import endpoint_locked, endpoint_secrets, waiting_skip
 
@@ -36,14 +35,19 @@ TIMEOUT_SECONDS: Final = 5.0
 FAILURES_MAX: Final = 10
 #: So many deliveries are claimed, sent and recorded together.
 BATCH: Final = 100
-_EVENTS: Final = 1000
+#: So many events are handed out together, with what else their customers have waiting.
+EVENTS: Final = 1000
 # A worker is with one endpoint for so long, then it is others' turn.
 _TURN_SECONDS: Final = 5.0
 _CLAIM: Final = timedelta(seconds=60)
 _HAND_OUT: Final = "SELECT customers_webhook_hand_out_v1($1, $2, $3)"
 _DUE: Final = "SELECT environment_id, endpoint_id FROM customers_webhooks_due_v1($1)"
 _CLAIMED: Final = "SELECT * FROM customers_webhook_claim_v1($1, $2, $3, $4, $5, $6, $7)"
+_RECORDED: Final = (
+    "SELECT * FROM customers_webhook_record_v1($1, $2, $3, $4::uuid[], $5::jsonb, $6, $7, $8, $9, $10)"
+)
 _USER_AGENT: Final = "Purser-Webhooks/1"
+_RESULTS: Final = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,16 @@ class Claimed:
     body: str
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Lanes that are ours for a while, and what is to be sent out of them."""
+
+    id: UUID
+    endpoint: WebhookEndpoint
+    lanes: list[UUID]
+    deliveries: list[Claimed]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """What was sent and what came of it."""
@@ -66,6 +80,7 @@ class Attempt:
     started_at: datetime
     latency_ms: int
     headers: dict[str, str]
+    body_sha256: str
     reply: Reply
 
     @property
@@ -84,43 +99,56 @@ def webhooks_due() -> list[tuple[UUID, UUID | None]]:
 
 def events_hand_out(*, environment_id: UUID) -> int:
     """Queue all events that wait, for the endpoints that want them; returns how many."""
-    handed = 0
-    while True:
-        row = call_one(_HAND_OUT, [environment_id, _EVENTS, system_now()])
+    return sum(events_handed_out(environment_id=environment_id))
+
+
+def events_handed_out(*, environment_id: UUID) -> Iterator[int]:
+    """The same in batches, each of which can be sent while the next is queued; says how many are in each."""
+    count = EVENTS
+    while count == EVENTS:
+        row = call_one(_HAND_OUT, [environment_id, EVENTS, system_now()])
         count = int(row[0]) if row else 0
-        handed += max(count, 0)
-        if count < _EVENTS:
-            return handed
+        if count > 0:
+            yield count
 
 
 def endpoint_deliver(*, environment_id: UUID, endpoint_id: UUID) -> int:
     """Send what is due to one endpoint, for a few seconds at most; returns how many attempts were made."""
-    claim_id, now = uuid7(), system_now()
-    parallel = settings.WEBHOOKS_ENDPOINT_CONCURRENCY
-    arguments = [environment_id, endpoint_id, claim_id, BATCH, parallel, now, now + _CLAIM]
-    claimed = [Claimed(*row) for row in call_all(_CLAIMED, arguments)]
-    if not claimed:
+    claim = _claim(environment_id, endpoint_id)
+    if claim is None:
         return 0
     attempts: list[Attempt] = []
     try:
-        with environment_scope(environment_id):
-            endpoint = WebhookEndpoint.objects.get(id=endpoint_id)
-        attempts.extend(_sent(endpoint, claimed))
+        attempts.extend(_sent(claim))
     finally:
-        _record(environment_id, endpoint_id, claim_id, attempts)
+        _record(environment_id, endpoint_id, claim, attempts)
     return len(attempts)
 
 
-def _sent(endpoint: WebhookEndpoint, claimed: list[Claimed]) -> Iterator[Attempt]:
+def _claim(environment_id: UUID, endpoint_id: UUID) -> Claim | None:
+    claim_id, now = uuid7(), system_now()
+    parallel = settings.WEBHOOKS_ENDPOINT_CONCURRENCY
+    arguments = [environment_id, endpoint_id, claim_id, BATCH, parallel, now, now + _CLAIM]
+    rows = call_all(_CLAIMED, arguments)
+    if not rows:
+        return None
+    with environment_scope(environment_id):
+        endpoint = WebhookEndpoint.objects.get(id=endpoint_id)
+    # In some lanes nothing waits any more.
+    deliveries = [Claimed(*row) for row in rows if row[0] is not None]
+    return Claim(claim_id, endpoint, list({row[2] for row in rows}), deliveries)
+
+
+def _sent(claim: Claim) -> Iterator[Attempt]:
     """One after another; a lane in which one failed waits, the others go on."""
     began, failed_lanes, failed = elapsed_seconds(), set(), 0
-    secrets = endpoint_secrets(endpoint, now=system_now())
-    for each in claimed:
+    keys = [signing_key(secret) for secret in endpoint_secrets(claim.endpoint, now=system_now())]
+    for each in claim.deliveries:
         if elapsed_seconds() - began > _TURN_SECONDS or failed >= FAILURES_MAX:
             return
         if each.lane in failed_lanes:
             continue
-        attempt = _attempt(endpoint, each, secrets)
+        attempt = _attempt(claim.endpoint, each, keys)
         yield attempt
         if attempt.is_gone:
             return
@@ -129,7 +157,7 @@ def _sent(endpoint: WebhookEndpoint, claimed: list[Claimed]) -> Iterator[Attempt
             failed_lanes.add(each.lane)
 
 
-def _attempt(endpoint: WebhookEndpoint, claimed: Claimed, secrets: list[str]) -> Attempt:
+def _attempt(endpoint: WebhookEndpoint, claimed: Claimed, keys: list[bytes]) -> Attempt:
     started_at, began, body = system_now(), elapsed_seconds(), claimed.body.encode()
     message_id, timestamp = typeid("msg", claimed.event_id), int(started_at.timestamp())
     headers = {
@@ -137,11 +165,9 @@ def _attempt(endpoint: WebhookEndpoint, claimed: Claimed, secrets: list[str]) ->
         "User-Agent": _USER_AGENT,
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": signatures(
-            secrets=secrets, message_id=message_id, timestamp=timestamp, body=body
-        ),
+        "webhook-signature": signatures(keys=keys, message_id=message_id, timestamp=timestamp, body=body),
     }
-    if secrets:
+    if keys:
         reply = webhook_post(
             endpoint_id=endpoint.id,
             url=endpoint.url,
@@ -152,61 +178,74 @@ def _attempt(endpoint: WebhookEndpoint, claimed: Claimed, secrets: list[str]) ->
         )
     else:
         reply = Reply(status=None, error="this installation's signing key was changed: rotate the secret")
-    latency_ms = round((elapsed_seconds() - began) * 1000)
     return Attempt(
-        claimed=claimed, started_at=started_at, latency_ms=latency_ms, headers=headers, reply=reply
+        claimed=claimed,
+        started_at=started_at,
+        latency_ms=round((elapsed_seconds() - began) * 1000),
+        headers=headers,
+        body_sha256=hashlib.sha256(body).hexdigest(),
+        reply=reply,
     )
 
 
-def _record(environment_id: UUID, endpoint_id: UUID, claim_id: UUID, attempts: list[Attempt]) -> None:
+def _record(environment_id: UUID, endpoint_id: UUID, claim: Claim, attempts: list[Attempt]) -> None:
     """Store what happened; without attempts it only lets go of the claim."""
     now = system_now()
-    with environment_scope(environment_id), transaction.atomic():
-        endpoint = WebhookEndpoint.objects.get(id=endpoint_id)
-        good = [index for index, attempt in enumerate(attempts) if attempt.is_delivered]
-        health = call_function(
-            "customers_webhook_record_v1",
-            environment=environment_id,
-            endpoint=endpoint_id,
-            claim=claim_id,
-            results=Jsonb([_result(endpoint, attempt, now) for attempt in attempts], dumps=json_text),
-            succeeded=bool(good),
-            failed=len(attempts) - 1 - good[-1] if good else len(attempts),
-            latency=sum(each.latency_ms for each in attempts) // len(attempts) if attempts else None,
-            threshold=FAILURES_MAX,
-            now=now,
-        )
-        is_gone = any(attempt.is_gone for attempt in attempts)
-        is_given_up = health.failing_since is not None and now - health.failing_since > timedelta(
+    good = [index for index, attempt in enumerate(attempts) if attempt.is_delivered]
+    failed = len(attempts) - 1 - good[-1] if good else len(attempts)
+    arguments = [environment_id, endpoint_id, claim.id, claim.lanes, _results(claim, attempts, now)]
+    arguments += [bool(good), failed, _latency(attempts), FAILURES_MAX, now]
+    is_gone = any(attempt.is_gone for attempt in attempts)
+    with _disabling(environment_id) if failed else nullcontext():
+        row = call_one(_RECORDED, arguments)
+        assert row is not None  # noqa: S101 - a function returns one row
+        failures_before, failures_now, failing_since = row
+        is_given_up = failing_since is not None and now - failing_since > timedelta(
             hours=settings.WEBHOOKS_DISABLE_AFTER_HOURS
         )
-        if is_gone or is_given_up:
-            _disable(endpoint, "gone" if is_gone else "failing")
-    last = attempts[-1].reply if attempts else None
-    if last and health.failures_before < FAILURES_MAX <= health.failures_now:
-        _alert(endpoint, "is failing; it is tried less often until it is well", last)
-    if last and (is_gone or is_given_up):
-        _alert(endpoint, "was disabled", last)
+        if failed and (is_gone or is_given_up):
+            _disable(claim.endpoint, "gone" if is_gone else "failing")
+    if failed and failures_before < FAILURES_MAX <= failures_now:
+        what = "is failing; it is tried less often until it is well"
+        _alert(claim.endpoint, what, attempts[-1].reply)
+    if failed and (is_gone or is_given_up):
+        _alert(claim.endpoint, "was disabled", attempts[-1].reply)
 
 
-def _result(endpoint: WebhookEndpoint, attempt: Attempt, now: datetime) -> dict[str, Any]:
+@contextmanager
+def _disabling(environment_id: UUID) -> Iterator[None]:
+    """Where an endpoint may have to be disabled, in the transaction that says why."""
+    with environment_scope(environment_id), transaction.atomic():
+        yield
+
+
+def _latency(attempts: list[Attempt]) -> int | None:
+    return sum(each.latency_ms for each in attempts) // len(attempts) if attempts else None
+
+
+def _results(claim: Claim, attempts: list[Attempt], now: datetime) -> str:
+    """The attempts as JSON, for customers_webhook_record_v1."""
+    return _RESULTS.encode([_result(claim.endpoint.url, attempt, now) for attempt in attempts]).decode()
+
+
+def _result(url: str, attempt: Attempt, now: datetime) -> dict[str, object]:
     claimed, reply = attempt.claimed, attempt.reply
     state, next_at = _fate(attempt, now)
     return {
-        "id": str(uuid7()),
-        "delivery": str(claimed.delivery_id),
-        "lane": str(claimed.lane),
+        "id": uuid7(),
+        "delivery": claimed.delivery_id,
+        "lane": claimed.lane,
         "number": claimed.attempts + 1,
-        "started_at": instant_text(attempt.started_at),
-        "url": endpoint.url,
+        "started_at": attempt.started_at,
+        "url": url,
         "headers": attempt.headers,
-        "body_sha256": hashlib.sha256(claimed.body.encode()).hexdigest(),
+        "body_sha256": attempt.body_sha256,
         "status": reply.status,
         "head": reply.head,
         "latency_ms": attempt.latency_ms,
         "error": reply.error,
         "state": state,
-        "next_at": instant_text(next_at) if next_at else None,
+        "next_at": next_at,
     }
 
 

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 
 from customers.engine.webhook_addresses import address_refusal
 from customers.engine.webhook_schedule import next_try, retry_after_parse
-from customers.engine.webhook_signing import secret_derive, signatures
+from customers.engine.webhook_signing import secret_derive, signatures, signing_key
 from customers.gateways.webhook_http import webhook_post
 from tests.customers.webhook_receiver import receiving
 
@@ -153,7 +153,7 @@ def test_an_answer_that_is_no_http_is_an_error_and_no_crash():
 def test_the_signature_is_that_of_the_vector_and_of_the_public_library():
     body, timestamp = VECTOR["body"].encode(), VECTOR["webhook-timestamp"]
     signed = signatures(
-        secrets=[VECTOR["secret"]], message_id=VECTOR["webhook-id"], timestamp=timestamp, body=body
+        keys=[signing_key(VECTOR["secret"])], message_id=VECTOR["webhook-id"], timestamp=timestamp, body=body
     )
 
     assert signed == VECTOR["webhook-signature"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 from time import monotonic
+from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
@@ -15,7 +16,15 @@ from standardwebhooks import Webhook
 from customers.kernel.clock import system_now
 from customers.kernel.database import environment_scope
 from customers.kernel.ids import typeid
-from customers.models import Customer, OutboxEvent, WebhookDelivery, WebhookEndpoint, WebhookLane
+from customers.models import (
+    Customer,
+    OutboxEvent,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookLane,
+    WebhookSlot,
+)
+from customers.services import webhook_dispatch
 from customers.services.customers import customer_create
 from customers.services.outbox import event_emit
 from customers.services.webhook_dispatch import endpoint_deliver, events_hand_out, webhooks_due
@@ -79,6 +88,13 @@ def make_due(endpoint):
     past = system_now() - timedelta(seconds=1)
     WebhookLane.objects.filter(endpoint_id=endpoint.id).update(next_at=past)
     WebhookEndpoint.objects.filter(id=endpoint.id, open_until__isnull=False).update(open_until=past)
+
+
+def claims_lapse(endpoint):
+    """As a minute does."""
+    past = system_now()
+    for claimed in (WebhookLane, WebhookSlot):
+        claimed.objects.filter(endpoint_id=endpoint.id, claim_id__isnull=False).update(claimed_until=past)
 
 
 def states(endpoint):
@@ -333,7 +349,7 @@ def test_a_worker_that_dies_before_it_records_leads_to_the_same_message_again(wo
             endpoint_deliver(environment_id=world.id, endpoint_id=endpoint.id)
     assert endpoint_deliver(environment_id=world.id, endpoint_id=endpoint.id) == 0
 
-    WebhookLane.objects.filter(endpoint_id=endpoint.id).update(claimed_until=system_now())
+    claims_lapse(endpoint)
     assert (world.id, endpoint.id) in webhooks_due()
     assert endpoint_deliver(environment_id=world.id, endpoint_id=endpoint.id) == 1
     ids = {got.headers["webhook-id"] for got in receiver.received}
@@ -367,9 +383,62 @@ def test_no_more_workers_than_allowed_serve_an_endpoint_and_a_slow_one_has_one(w
             return len(cursor.fetchall())
 
     assert [claim(), claim(), claim()] == [1, 1, 0]
-    WebhookLane.objects.filter(endpoint_id=endpoint.id).update(claim_id=None, claimed_until=None)
+    claims_lapse(endpoint)
     WebhookEndpoint.objects.filter(id=endpoint.id).update(latency_ms=2000)
     assert [claim(), claim()] == [1, 0]
+
+
+def test_a_claim_takes_as_many_of_each_customer_as_make_a_full_load_together(world, receiver):
+    endpoint = make_endpoint(world, receiver, ["credit.granted"]).endpoint
+    few, many = make_customer(world, "few"), make_customer(world, "many")
+    emit(world, few, number=0)
+    for number in range(5):
+        emit(world, many, number=number)
+    events_hand_out(environment_id=world.id)
+
+    with patch.object(webhook_dispatch, "BATCH", 4):
+        sent = endpoint_deliver(environment_id=world.id, endpoint_id=endpoint.id)
+
+    told = [(event["external_customer_id"], event["number"]) for event in receiver.accepted]
+    assert sent == 3
+    assert sorted(told) == sorted([(few.external_id, 0), (many.external_id, 0), (many.external_id, 1)])
+    (lane,) = WebhookLane.objects.filter(endpoint_id=endpoint.id)
+    assert (lane.lane, lane.claim_id) == (many.id, None)
+    work(world, endpoint)
+    mine = [event["number"] for event in receiver.accepted if event["customer_id"] == many.public_id]
+    assert mine == [0, 1, 2, 3, 4]
+
+
+def test_a_worker_that_is_done_leaves_its_place_to_the_next(world, receiver):
+    endpoint = make_endpoint(world, receiver).endpoint
+    for _ in range(3):
+        emit(world)
+        work(world, endpoint)
+
+    (slot,) = WebhookSlot.objects.filter(endpoint_id=endpoint.id)
+    assert (slot.number, slot.claim_id, slot.claimed_until) == (0, None, None)
+
+
+def test_a_lane_in_which_nothing_waits_any_more_is_let_go(world, receiver):
+    endpoint = make_endpoint(world, receiver).endpoint
+    emit(world)
+    events_hand_out(environment_id=world.id)
+    WebhookDelivery.objects.filter(endpoint_id=endpoint.id).update(state="skipped")
+
+    assert endpoint_deliver(environment_id=world.id, endpoint_id=endpoint.id) == 0
+    assert not WebhookLane.objects.filter(endpoint_id=endpoint.id).exists()
+    assert receiver.received == []
+
+
+def test_a_success_between_failures_is_noted_however_recent_the_last_one_was(world, receiver):
+    endpoint = make_endpoint(world, receiver).endpoint
+    for status in (200, 500, 200):
+        receiver.behave = lambda _event, status=status: Answer(status)
+        emit(world)
+        work(world, endpoint)
+        endpoint.refresh_from_db()
+        assert endpoint.failures == (1 if status == 500 else 0)
+    assert endpoint.failing_since is None
 
 
 def test_positions_have_no_gaps_and_follow_each_customers_numbers(world):

@@ -211,8 +211,9 @@ def _attempts(house: House, endpoint: WebhookEndpoint) -> Any:
 def _lapse(house: House, endpoint: WebhookEndpoint) -> None:
     """As a minute does."""
     with house.superuser() as superuser:
-        superuser.execute(
-            "UPDATE customers_webhook_lane SET claimed_until = now() - interval '1 second' "
-            "WHERE endpoint_id = %s AND claim_id IS NOT NULL",
-            [endpoint.id],
-        )
+        for table in ("customers_webhook_lane", "customers_webhook_slot"):
+            superuser.execute(
+                f"UPDATE {table} SET claimed_until = now() - interval '1 second' "
+                "WHERE endpoint_id = %s AND claim_id IS NOT NULL",
+                [endpoint.id],
+            )
