@@ -7,6 +7,7 @@ import pytest
 from customers.gateways.webhook_answers import AnswerError, answer_read
 
 MOST = 100
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def read(*pieces: bytes):
@@ -21,7 +22,7 @@ def read(*pieces: bytes):
         (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b"", True),
         (b"HTTP/1.1 200\r\ncontent-length:2\r\n\r\nok", 200, b"ok", True),
         (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", 200, b"ok", True),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n3;x=y\r\n, I\r\n0\r\n\r\n", 200, b"ok, I", True),
+        (CHUNKED + b"2\r\nok\r\n3;x=y\r\n, I\r\n0\r\n\r\n", 200, b"ok, I", True),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", 201, b"", True),
         (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 OK\r\n\r\n", 204, b"", True),
         # Nobody knows what comes next on these.
@@ -32,9 +33,9 @@ def read(*pieces: bytes):
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n", 200, b"ok", False),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut", 200, b"cut", False),
         (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nok", 200, b"ok", False),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nMore: x\r\n\r\n", 200, b"ok", False),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nnonsense\r\n", 200, b"ok", False),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok", 200, b"ok", False),
+        (CHUNKED + b"2\r\nok\r\n0\r\nMore: x\r\n\r\n", 200, b"ok", False),
+        (CHUNKED + b"2\r\nok\r\nnonsense\r\n", 200, b"ok", False),
+        (CHUNKED + b"5\r\nok", 200, b"ok", False),
         (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", 101, b"", False),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + b"x" * 500, 200, b"x" * MOST, True),
     ],
