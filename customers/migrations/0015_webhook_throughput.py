@@ -19,7 +19,7 @@ DROP FUNCTION customers_webhook_record_v1(uuid, uuid, uuid, jsonb, boolean, bigi
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("customers", "0013_imports"),
+        ("customers", "0014_single_sign_on"),
     ]
 
     operations = [
