@@ -24,8 +24,8 @@ from customers.kernel.database import environment_scope  # noqa: E402
 from customers.models import Customer  # noqa: E402
 from customers.services.jobs import job_run  # noqa: E402
 from metering.services.metrics import metric_create  # noqa: E402
-from metering.services.usage import UsageInput  # noqa: E402
-from metering.services.usage_batch import UsageWish, usages_record  # noqa: E402
+from metering.services.usage import UsageInput, UsageWish  # noqa: E402
+from metering.services.usage_batch import usages_record  # noqa: E402
 from subscriptions.services.billing_bulk import customers_bill  # noqa: E402
 from subscriptions.services.price_plans import PriceTerms, price_plan_create  # noqa: E402
 from subscriptions.services.sales import PricePlanNamed  # noqa: E402

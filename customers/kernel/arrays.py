@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
@@ -20,14 +19,9 @@ def array_of_texts(texts: Sequence[str | None]) -> str:
     return "{" + spelled[1:-1] + "}"
 
 
-def array_of_numbers(numbers: Iterable[object]) -> str:
-    """For `bigint[]`, `integer[]` or `numeric[]`."""
-    return "{" + ",".join(map(str, numbers)) + "}"
-
-
-def array_of_uuids(ids: Iterable[UUID | None]) -> str:
-    """For `uuid[]`."""
-    return "{" + ",".join(["NULL" if each is None else each.hex for each in ids]) + "}"
+def array_of_words(words: Iterable[str]) -> str:
+    """For what never needs quotes: numbers, uuids, NULL."""
+    return "{" + ",".join(words) + "}"
 
 
 def _quoted(text: str | None) -> str:

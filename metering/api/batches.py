@@ -48,7 +48,7 @@ class ItemProblem(msgspec.Struct, omit_defaults=True):
     effective_balance: int | None = None
 
 
-class ItemResult(msgspec.Struct, omit_defaults=True):
+class ItemResult(msgspec.Struct, omit_defaults=True, gc=False):
     """What became of one event of a batch."""
 
     index: int

@@ -19,7 +19,7 @@ from metering.services.group_commit import usage_submit
 from metering.services.usage import UsageInput
 
 
-class UsageCreate(msgspec.Struct, forbid_unknown_fields=True):
+class UsageCreate(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One event. Exactly one of `customer_id` and `external_customer_id` names the customer."""
 
     billable_metric_key: str

@@ -42,7 +42,7 @@ _AHEAD: Final = timedelta(minutes=5)
 _ATTEMPTS: Final = 6
 
 
-class UsageInput(msgspec.Struct, frozen=True, kw_only=True):
+class UsageInput(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event as asked for. `key` is its identity for ever; `by` says what `reference` is: `id` or `external`."""
 
     by: str
@@ -58,7 +58,7 @@ class UsageInput(msgspec.Struct, frozen=True, kw_only=True):
     may_create: bool = True
 
 
-class UsageRecorded(msgspec.Struct, frozen=True, kw_only=True):
+class UsageRecorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The event that the key stands for, and whether an earlier call made it."""
 
     event_id: UUID
@@ -66,7 +66,7 @@ class UsageRecorded(msgspec.Struct, frozen=True, kw_only=True):
     duplicate: bool
 
 
-class UsageWish(msgspec.Struct, frozen=True, kw_only=True):
+class UsageWish(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event and who asks for it."""
 
     caller: Caller

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 
 from billing.errors import InsufficientCredits
 from customers.errors import DomainError
-from customers.kernel.arrays import array_of_numbers, array_of_texts, array_of_uuids
+from customers.kernel.arrays import array_of_texts, array_of_words
 from customers.kernel.database import call_function
 from customers.kernel.ids import uuid7
 from customers.kernel.json import json_text
@@ -48,13 +48,14 @@ class Extraordinary(Exception):
     """Something about these events needs a closer look. Nothing was recorded."""
 
 
-class _Kind(msgspec.Struct, frozen=True, kw_only=True):
-    """What all events of as many units of one metric share."""
+class _Kind(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What all events of as many units of one metric share, as the arrays spell it."""
 
-    metric_id: UUID
+    metric: str
     metric_key: str
-    rule_id: UUID | None
-    units: Number
+    rule: str
+    units: str
+    cost: str
     cost_mc: int
     #: Of those without a time and properties.
     fingerprint: str
@@ -62,10 +63,11 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True):
     is_shared: bool
 
 
-class _Party(msgspec.Struct):
+class _Party(msgspec.Struct, gc=False):
     """A customer, and what their events of this batch cost."""
 
-    place: int
+    #: As the array spells it.
+    place: str
     reference: Reference
     total_mc: int = 0
     least_mc: int = 0
@@ -90,17 +92,17 @@ def ordinary_record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now:
                 config_version=config.version,
                 bys=array_of_texts([party.reference[0] for party in parties]),
                 references=array_of_texts([party.reference[1] for party in parties]),
-                totals=array_of_numbers([party.total_mc for party in parties]),
-                leasts=array_of_numbers([party.least_mc for party in parties]),
-                whose=array_of_numbers([party.place for party in whose]),
-                events=array_of_uuids(events),
-                metrics=array_of_uuids([kind.metric_id for kind in kinds]),
+                totals=array_of_words([str(party.total_mc) for party in parties]),
+                leasts=array_of_words([str(party.least_mc) for party in parties]),
+                whose=array_of_words([party.place for party in whose]),
+                events=array_of_words([event_id.hex for event_id in events]),
+                metrics=array_of_words([kind.metric for kind in kinds]),
                 metric_keys=array_of_texts([kind.metric_key for kind in kinds]),
-                rules=array_of_uuids([kind.rule_id for kind in kinds]),
-                units=array_of_numbers([kind.units for kind in kinds]),
-                costs=array_of_numbers([kind.cost_mc for kind in kinds]),
+                rules=array_of_words([kind.rule for kind in kinds]),
+                units=array_of_words([kind.units for kind in kinds]),
+                costs=array_of_words([kind.cost for kind in kinds]),
                 keys=array_of_texts(keys),
-                fingerprints=array_of_texts(_fingerprints(usages, kinds, now)),
+                fingerprints=array_of_words(_fingerprints(usages, kinds, now)),
                 timestamps=_optional([usage.timestamp for usage in usages], datetime.isoformat),
                 properties=_optional([usage.properties for usage in usages], json_text),
                 metadata=_optional([usage.metadata for usage in usages], json_text),
@@ -115,7 +117,7 @@ def ordinary_record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now:
     if answer.status != "recorded":
         raise Extraordinary
     if answer.refused:
-        return _told(events, kinds, whose, dict(zip(answer.refused, answer.effective, strict=True)))
+        return _told(events, kinds, whose, dict(zip(map(str, answer.refused), answer.effective, strict=True)))
     return [
         UsageRecorded(event_id=event_id, cost_mc=kind.cost_mc, duplicate=False)
         for event_id, kind in zip(events, kinds, strict=True)
@@ -145,10 +147,11 @@ def _kind(config: EnvironmentConfig, usage: UsageInput, now: datetime) -> _Kind:
     if quote.metric.is_scoped or (quote.rate is not None and quote.rate.depends_on_cycle):
         raise Extraordinary
     return _Kind(
-        metric_id=quote.metric.id,
+        metric=quote.metric.id.hex,
         metric_key=quote.metric.key,
-        rule_id=quote.rule.id if quote.rule else None,
-        units=usage.units,
+        rule=quote.rule.id.hex if quote.rule else "NULL",
+        units=str(usage.units),
+        cost=str(cost_mc),
         cost_mc=cost_mc,
         fingerprint=event_fingerprint(usage.metric_key, usage.units, None, None).hex(),
         is_shared=not quote.dimension,
@@ -163,11 +166,12 @@ def _parties(usages: Sequence[UsageInput], kinds: Sequence[_Kind]) -> tuple[list
         reference = (usage.by, usage.reference)
         party = by_reference.get(reference)
         if party is None:
-            party = by_reference[reference] = _Party(len(by_reference) + 1, reference)
+            party = by_reference[reference] = _Party(str(len(by_reference) + 1), reference)
         cost_mc = kind.cost_mc
         if cost_mc > 0:
             party.total_mc += cost_mc
-            party.least_mc = min(party.least_mc or cost_mc, cost_mc)
+            if not party.least_mc or cost_mc < party.least_mc:
+                party.least_mc = cost_mc
         whose.append(party)
     if any(party.total_mc > _TOTAL_MAX for party in by_reference.values()):
         raise Extraordinary
@@ -199,7 +203,7 @@ def _optional(values: Sequence[Any], spell: Callable[[Any], str]) -> str | None:
 
 
 def _told(
-    events: Sequence[UUID], kinds: Sequence[_Kind], whose: Sequence[_Party], effective: Mapping[int, int]
+    events: Sequence[UUID], kinds: Sequence[_Kind], whose: Sequence[_Party], effective: Mapping[str, int]
 ) -> list[Outcome]:
     """With customers who can pay for nothing, by their place, and what they have."""
     return [

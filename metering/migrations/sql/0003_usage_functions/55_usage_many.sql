@@ -85,6 +85,11 @@ BEGIN
     coalesce(e.timestamp, v.instants[e.who]), v.instants[e.who], e.properties, e.metadata,
     CASE WHEN e.cost > 0 THEN e.id END, e.actor, e.request
   FROM e;
+  IF v.refused IS NULL AND 0 <> ALL (p_costs) THEN
+    PERFORM billing_debit_many(ARRAY(SELECT v.customers[w.who] FROM unnest(p_whose) WITH ORDINALITY AS w(who, n) ORDER BY w.n),
+      p_events, p_costs, p_metric_keys, 'event', p_events, p_actors, p_keys, p_requests, p_metadata, p_now);
+    RETURN;
+  END IF;
   SELECT array_agg(v.customers[e.who] ORDER BY e.n) AS accounts, array_agg(e.id ORDER BY e.n) AS ids,
     array_agg(e.cost ORDER BY e.n) AS costs, array_agg(e.metric ORDER BY e.n) AS metrics,
     array_agg(e.actor ORDER BY e.n) AS actors, array_agg(e.key ORDER BY e.n) AS keys,
