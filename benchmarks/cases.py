@@ -11,6 +11,7 @@ from typing import Final
 from benchmarks import (
     aggregations,
     growth,
+    intake,
     invoices,
     keys,
     ledger,
@@ -83,6 +84,10 @@ def p50(of: str, to: str) -> Callable[[Figures], float]:
 
 def p99(of: str, to: str) -> Callable[[Figures], float]:
     return lambda figures: figures[of]["p99_ms"] / figures[to]["p99_ms"]
+
+
+def peak(of: str, to: str) -> Callable[[Figures], float]:
+    return lambda figures: figures[of]["peak_mib"] / figures[to]["peak_mib"]
 
 
 def _p95(name: str, figures: Figures) -> float:
@@ -273,7 +278,8 @@ CASES: Final[Mapping[str, Case]] = {
         aims=(
             Aim(name="events per second to single ones", of=rate("batch of 100", "single")),
             Aim(name="events per second to naive", of=rate("batch of 100", "naive"), at_least=50),
-            Aim(name="events per second to bare rows", of=rate("batch of 100", "bare rows"), at_least=0.25),
+            Aim(name="events per second to pgbench", of=rate("batch of 100", "pgbench"), at_least=0.85),
+            Aim(name="events per second to COPY", of=rate("batch of 100", "COPY"), at_least=0.25),
             Aim(
                 name="server CPU per event to an empty view",
                 of=server("batch of 100", "empty view"),
@@ -286,20 +292,32 @@ CASES: Final[Mapping[str, Case]] = {
         open=_driven(volume.tiers),
         aims=(
             Aim(name="requests per second to per unit", of=rate("tiered", "per unit"), at_least=0.8),
-            Aim(name="on one hot account to per unit", of=rate("tiered, hot", "per unit")),
+            Aim(name="on one hot account", of=rate("tiered, hot", "per unit, hot"), at_least=0.8),
         ),
     ),
     "groups": Case(
         title="POST /v1/usage, one hot account, 64 connections, group commit on and off",
         open=lambda instance, options: volume.groups(instance, seconds=options.seconds),
         aims=(
-            Aim(name="hot, grouped, to spread", of=rate("hot, grouped", "spread"), at_least=0.9),
+            Aim(name="hot, grouped, to spread", of=rate("hot, grouped", "spread, single"), at_least=0.9),
+            Aim(name="spread, grouped, to single", of=rate("spread, grouped", "spread, single")),
             Aim(name="hot, grouped, to hot, single", of=rate("hot, grouped", "hot, single"), at_least=2),
             Aim(name="p99 of hot, grouped, to hot, single", of=p99("hot, grouped", "hot, single"), at_most=1),
             Aim(
                 name="p50 of one client, grouped to single",
                 of=p50("one, grouped", "one, single"),
                 at_most=1.1,
+            ),
+        ),
+    ),
+    "intake": Case(
+        title=f"{intake.EVENTS:,} events through the ingestion task, in one process",
+        open=lambda instance, _: intake.intake(instance),
+        aims=(
+            Aim(
+                name="memory at the end to that after a tenth",
+                of=peak("the rest", "the first tenth"),
+                at_most=1.05,
             ),
         ),
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,26 +13,45 @@ from typing import Final
 import psycopg
 
 from benchmarks import requests
+from benchmarks.cpu import tree_seconds
 from benchmarks.http import http
-from benchmarks.instance import Instance, serve, settle
+from benchmarks.instance import Instance, module, serve, settle
 from benchmarks.pgbench import pgbench, usage_script
 from benchmarks.requests import ACCOUNTS, EVENTS, Request
 from benchmarks.rounds import Alternative, Sample
-from config.local.processes import stop
+from config.local.paths import REPOSITORY
+from config.local.processes import plain_environment, stop
 
 #: Connections with which group commit is to show what it is for.
 _CROWD: Final = 64
 _PAIRS: Final = 10_000
-_ROWS: Final = """
+#: As many threads for each worker as there are requests of the crowd under way in it.
+_THREADS: Final = 32
+#: Like the events' own, with its indexes, and nothing else that an event needs.
+_BARE: Final = """
 CREATE SCHEMA IF NOT EXISTS bench;
-CREATE TABLE bench.bare_event (id uuid PRIMARY KEY, account integer NOT NULL, key text NOT NULL, cost bigint NOT NULL,
-  occurred_at timestamptz NOT NULL);
+CREATE TABLE bench.bare_event (LIKE metering_usage_event INCLUDING ALL);
 GRANT USAGE ON SCHEMA bench TO purser_app;
 GRANT INSERT ON bench.bare_event TO purser_app;
 """
-_BARE: Final = f"""
-\\set account random(0, {ACCOUNTS - 1})
-INSERT INTO bench.bare_event SELECT purser_uuid7(), :account, n::text, 1, now() FROM generate_series(1, {EVENTS}) AS n;
+#: A hundred customers drawn at random; drawn twice they count once, as `p_references` wants it.
+_BATCH: Final = """
+\\set key random(1, 4000000000000000000)
+SELECT 1 / (m.status = 'recorded')::integer FROM (
+  SELECT array_agg('bench_' || lpad(account::text, 5, '0')) AS customers, count(*)::integer AS many FROM (
+    SELECT DISTINCT floor(random() * {accounts})::integer AS account FROM generate_series(1, {events})) AS drawn) AS d,
+LATERAL metering_usage_many_v1(
+  p_environment => '{environment}', p_config_version => {version}, p_bys => array_fill('external'::text, ARRAY[many]),
+  p_references => customers, p_totals => array_fill(1::bigint, ARRAY[many]),
+  p_leasts => array_fill(1::bigint, ARRAY[many]), p_whose => ARRAY(SELECT generate_series(1, many)),
+  p_events => ARRAY(SELECT purser_uuid7() FROM generate_series(1, many)),
+  p_metrics => array_fill('{metric}'::uuid, ARRAY[many]), p_metric_keys => array_fill('bench_call'::text, ARRAY[many]),
+  p_rules => array_fill('{rule}'::uuid, ARRAY[many]), p_units => array_fill(1::numeric, ARRAY[many]),
+  p_costs => array_fill(1::bigint, ARRAY[many]),
+  p_keys => ARRAY(SELECT :key || '-' || n FROM generate_series(1, many) AS n),
+  p_fingerprints => array_fill('00112233445566778899aabbccddeeff'::text, ARRAY[many]), p_timestamps => NULL,
+  p_properties => NULL, p_metadata => NULL, p_actors => array_fill('bench'::text, ARRAY[many]),
+  p_requests => array_fill('req_01k7x3s9c5ef6v8b2n4m6q8r0t'::text, ARRAY[many]), p_now => now()) AS m;
 """
 _RESERVATION: Final = """
 \\set account random(0, {last})
@@ -56,20 +77,59 @@ def batches(instance: Instance, *, connections: int, seconds: float) -> Iterator
     """Everything for each event."""
     secret = instance.facts["secret"]
     with psycopg.connect(instance.superuser_url, autocommit=True) as connection:
-        connection.execute(_ROWS)
+        connection.execute(_BARE)
     run = partial(http, instance=instance, connections=connections, seconds=seconds)
-    few = partial(run, connections=min(connections, 8))
+    few = min(connections, 8)
+    batch = partial(run, server="purser", request=requests.batch(secret=secret), connections=few)
+    script = _batch_script(instance)
+    # Plans made for few rows would be kept while the tables fill.
+    batch(seconds=1)
+    settle(instance.superuser_url)
     yield {
-        "batch of 100": partial(
-            each, partial(few, server="purser", request=requests.batch(secret=secret)), EVENTS
+        "batch of 100": partial(each, batch, EVENTS),
+        "pgbench": partial(
+            each, partial(pgbench, instance=instance, script=script, clients=few, seconds=seconds), EVENTS
         ),
+        "COPY": partial(_copied, instance, seconds),
         "single": partial(run, server="purser", request=requests.usage(secret=secret)),
-        "bare rows": partial(
-            each, partial(pgbench, instance=instance, script=_BARE, clients=8, seconds=seconds), EVENTS
-        ),
         "empty view": partial(run, server="empty", request=requests.empty()),
         "naive": partial(run, server="naive", request=requests.usage(secret=instance.naive_secret)),
     }
+
+
+def _batch_script(instance: Instance) -> str:
+    """The one call of a batch, as the application makes it."""
+    facts = instance.facts
+    return _BATCH.format(
+        accounts=ACCOUNTS,
+        events=EVENTS,
+        environment=facts["environment"],
+        version=facts["config_version"],
+        metric=facts["metric"],
+        rule=facts["rule"],
+    )
+
+
+def _copied(instance: Instance, seconds: float) -> Sample:
+    """Two clients, as many as the web server has workers."""
+    before = tree_seconds(root=instance.postgres_pid)
+    command = module("benchmarks.copying", instance.database_url, str(seconds))
+    clients = [
+        subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, env=_as_application())
+        for _ in range(2)
+    ]
+    found = [json.loads(client.communicate()[0]) for client in clients]
+    busy = tree_seconds(root=instance.postgres_pid) - before
+    rows = sum(each["rows"] for each in found)
+    return Sample(
+        per_second=rows / seconds,
+        server_us=sum(each["cpu_us"] * each["rows"] for each in found) / rows,
+        postgres_us=busy / rows * 1e6,
+    )
+
+
+def _as_application() -> dict[str, str]:
+    return plain_environment() | {"PGOPTIONS": "-c role=purser_app -c timezone=UTC"}
 
 
 def each(alternative: Alternative, many: int) -> Sample:
@@ -92,33 +152,47 @@ def tiers(instance: Instance, *, connections: int, seconds: float) -> Iterator[M
         "tiered": partial(run, request=tiered),
         "per unit": partial(run, request=requests.usage(secret=secret)),
         "tiered, hot": partial(run, request=replace(tiered, customers=1)),
+        "per unit, hot": partial(run, request=requests.usage(secret=secret, customers=1)),
     }
 
 
 @contextmanager
 def groups(instance: Instance, *, seconds: float) -> Iterator[Mapping[str, Alternative]]:
-    """One hot account, with single calls and with those that wait recorded together, and many accounts."""
+    """One hot account and many, with single calls and with those that wait recorded together.
+
+    Each with the threads that docs/ingestion.md gives it, but for the one client, who has the same in both.
+    """
     secret = instance.facts["secret"]
     hot, spread = (requests.usage(secret=secret, customers=count) for count in (1, ACCOUNTS))
-    environment = {**instance.environment, "USAGE_GROUP_COMMIT": "on"}
-    server = serve("config.wsgi", environment, log=instance.home.log("grouped"))
-    with_group = replace(instance, servers={**instance.servers, "grouped": server})
+    variables = {"grouped": {"USAGE_GROUP_COMMIT": "on"}, "crowded": {}}
+    servers = {
+        name: serve(
+            "config.wsgi",
+            {**instance.environment, **more},
+            log=instance.home.log(name),
+            threads=_THREADS,
+        )
+        for name, more in variables.items()
+    }
+    with_groups = replace(instance, servers={**instance.servers, **servers})
 
     def run(name: str, request: Request, connections: int) -> Alternative:
         return partial(
-            http, instance=with_group, server=name, request=request, connections=connections, seconds=seconds
+            http, instance=with_groups, server=name, request=request, connections=connections, seconds=seconds
         )
 
     try:
         yield {
             "hot, grouped": run("grouped", hot, _CROWD),
             "hot, single": run("purser", hot, _CROWD),
-            "spread": run("purser", spread, _CROWD),
+            "spread, grouped": run("grouped", spread, _CROWD),
+            "spread, single": run("purser", spread, _CROWD),
             "one, grouped": run("grouped", spread, 1),
-            "one, single": run("purser", spread, 1),
+            "one, single": run("crowded", spread, 1),
         }
     finally:
-        stop(process=server.process)
+        for server in servers.values():
+            stop(process=server.process)
 
 
 @contextmanager

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks.cases import CASES
+from benchmarks.charts import chart
 from benchmarks.cpu import tree_seconds
 from benchmarks.load import drive, messages
 from benchmarks.report import result, text
@@ -105,3 +107,20 @@ def test_processor_time_of_ended_children_stays() -> None:
     assert tree_seconds(root=process.pid) > 0.01
 
     process.communicate(b"\n")
+
+
+def test_a_chart_shows_every_alternative_the_fastest_first() -> None:
+    # given
+    found = {
+        "title": "POST <fast>",
+        "alternatives": {
+            "slow": {"per_second": 250.0, "server_us": 30.0},
+            "quick": {"per_second": 1000.0, "server_us": 12.4, "postgres_us": 60.0},
+        },
+    }
+    # when
+    drawn = ElementTree.fromstring(chart(found))  # noqa: S314 - our own
+    # then
+    texts = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[:-1] == ["POST <fast>", "quick", "1,000", "12 + 60 µs", "slow", "250", "30 µs"]
+    assert [each.get("width") for each in drawn.iter("{http://www.w3.org/2000/svg}rect")] == ["290", "72"]
