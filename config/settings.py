@@ -187,6 +187,10 @@ EVENTS_BATCH_MAX_EVENTS = env.int("EVENTS_BATCH_MAX_EVENTS", default=1000)
 RESERVATION_TTL_MAX_SECONDS = env.int("RESERVATION_TTL_MAX_SECONDS", default=30 * 24 * 3600)
 IMPORT_MAX_BYTES = env.int("IMPORT_MAX_BYTES", default=16 * 1024 * 1024)
 IMPORT_MAX_ROWS = env.int("IMPORT_MAX_ROWS", default=50_000)
+# How many credits a key may move with one import; None: any. People have limits of their own (docs/approvals.md).
+IMPORT_KEY_CREDITS_MAX: int | None = (
+    env.int("IMPORT_KEY_CREDITS_MAX") if "IMPORT_KEY_CREDITS_MAX" in env.ENVIRON else None
+)
 IDEMPOTENCY_RETENTION_SECONDS = env.int("IDEMPOTENCY_RETENTION_SECONDS", default=24 * 3600)
 IDEMPOTENCY_WAIT_SECONDS = env.int("IDEMPOTENCY_WAIT_SECONDS", default=5)
 API_KEY_CACHE_SECONDS = env.int("API_KEY_CACHE_SECONDS", default=5)

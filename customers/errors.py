@@ -168,8 +168,8 @@ class ImportNotReady(Conflict):
 
 
 class ImportAboveLimit(Conflict):
-    """The import moves more credits than the person may move alone. Somebody with a higher limit starts, goes on
-    with, or reverses it.
+    """The import moves more credits than the person, or the API key, may move alone. Somebody with a higher limit
+    starts, goes on with, or reverses it in the admin.
     """
 
     code, title = "import-above-limit", "The import is above your limit"

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from billing.admin.invoice_actions import CHANGE
 from billing.admin.invoice_text import money_shown
 from billing.models import Invoice, Payment, Reconciliation
 from billing.services.reconciliations import DIFFERENCES_MAX, reconciliation_start
@@ -90,7 +91,8 @@ class ReconciliationAdmin(RecordAdmin):
     # --- Another one
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request) and environment_of(request) is not None
+        """Whoever bills. It only reads here, and yet it is a job, and asks the provider for everything it has."""
+        return request.user.has_perm(CHANGE) and environment_of(request) is not None
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         now = of_admin(request).now.replace(microsecond=0)

@@ -25,6 +25,7 @@ from customers.api.parsers import ExactJSONParser, json_object
 from customers.api.requests import ApiRequest
 from customers.api.views import Endpoint
 from customers.errors import DomainError, FieldError, ImportNotFound, ImportTooLarge, ValidationFailed
+from customers.kernel.amounts import MC_PER_CREDIT
 from customers.kernel.clock import system_now
 from customers.kernel.ids import typeid_parse
 from customers.models import ImportBatch, ImportRow, RowOutcome, RowReversal
@@ -256,6 +257,14 @@ def _texts(said: Mapping[str, Any], name: str) -> dict[str, str] | None:
     return value
 
 
+def _amount_max(batch: ImportBatch) -> int | None:
+    """How many credits, in mc, a key may move at once by a file that moves any."""
+    most, kind = settings.IMPORT_KEY_CREDITS_MAX, import_kind(batch.kind)
+    if most is None or kind is None or kind.deeds is None:
+        return None
+    return int(most) * MC_PER_CREDIT
+
+
 def _invalid(field: str, code: str, message: str) -> ValidationFailed:
     return ValidationFailed(errors=[FieldError(field, code, message)])
 
@@ -436,13 +445,19 @@ class ImportStart(ImportEndpoint):
         f"run refused may pass by now. What was interrupted goes on. {_SCOPE}",
         request=None,
         responses=ImportShow,
-        extensions={"x-problems": ["import-not-found", "import-not-ready"]},
+        extensions={"x-problems": ["import-not-found", "import-not-ready", "import-above-limit"]},
         examples=[_SHOWN],
     )
     @idempotent()
     def post(self, request: ApiRequest, import_id: str) -> Response:
         batch = self.batch(request, import_id, right="write")
-        started = import_start(caller=request.caller, import_id=batch.id, now=request.now, clock=system_now)
+        started = import_start(
+            caller=request.caller,
+            import_id=batch.id,
+            amount_max=_amount_max(batch),
+            now=request.now,
+            clock=system_now,
+        )
         return Response(ImportShow(started).data)
 
 
@@ -458,7 +473,7 @@ class ImportReverse(ImportEndpoint):
         f"are tried again. {_SCOPE}",
         request=ReverseInput,
         responses=ImportShow,
-        extensions={"x-problems": ["import-not-found", "import-not-ready"]},
+        extensions={"x-problems": ["import-not-found", "import-not-ready", "import-above-limit"]},
         examples=[OpenApiExample("Reverse", {"reason": "The wrong file"}, request_only=True), _SHOWN],
     )
     @idempotent()
@@ -469,6 +484,7 @@ class ImportReverse(ImportEndpoint):
             caller=request.caller,
             import_id=batch.id,
             reason=given["reason"],
+            amount_max=_amount_max(batch),
             now=request.now,
             clock=system_now,
         )

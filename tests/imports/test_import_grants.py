@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 
 from billing.models import CreditBlock, LedgerEntry
 from billing.services.verification import ledger_verify
@@ -171,3 +172,25 @@ def test_what_repaid_an_overdraft_stays(api: Api, acme: Character, people: list[
     assert reverse(api, batch)["reversal"] == {"reversed": 0, "partly": 1, "kept": 0}
     assert balance(api, of="ada")["balance"] == 0
     assert is_sound(acme)
+
+
+def test_a_key_moves_no_more_than_the_installation_lets_it(
+    api: Api, people: list[str], settings: LazySettings
+) -> None:
+    settings.IMPORT_KEY_CREDITS_MAX = 100
+    small, large = (
+        upload(api, csv_of("customer,credits", f"ada,{credits}"), kind="grants", constants=OPENING)
+        for credits in ("100", "100.001")
+    )
+
+    refused = api.post(f"/v1/imports/{large['id']}/start")
+
+    assert refused.refusal() == (409, "import-above-limit")
+    assert balance(api, of="ada")["balance"] == 0
+    brought = start(api, small)
+    assert balance(api, of="ada")["balance"] == 100_000
+    # Customers are no credits.
+    assert start(api, upload(api, csv_of("external_id", "zoe"), kind="customers"))["state"] == "imported"
+    settings.IMPORT_KEY_CREDITS_MAX = 99
+    assert api.post(f"/v1/imports/{brought['id']}/reverse", {"reason": "x"}).status == 409
+    assert balance(api, of="ada")["balance"] == 100_000
