@@ -11,10 +11,10 @@ from uuid import UUID
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import Case, Q, QuerySet, When
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from billing.admin.customer_invoices import invoices_html
@@ -47,7 +47,7 @@ from billing.services.invoice_numbers import invoice_settings
 from billing.services.invoice_settings import invoice_settings_update
 from customers.admin.customers import customer_link
 from customers.admin.dialogs import Change, Dialog, Outcome, caller_of
-from customers.admin.display import copyable, instant_shown, json_shown, text_or_nothing
+from customers.admin.display import badge, copyable, instant_shown, json_shown, text_or_nothing
 from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, list_url, record_url
 from customers.admin.requests import environment_of, of_admin
 from customers.kernel.ids import typeid_parse, uuid_parse
@@ -80,7 +80,14 @@ class InvoiceAdmin(RecordAdmin):
     noun, nouns = "invoice", "invoices"
     id_prefix = "inv"
     icon = "request_quote"
-    list_display = ("number_shown", "customer_shown", "status_shown", "total", "due", "due_date")
+    list_display = (
+        "number_shown",
+        "customer_shown",
+        "status_shown",
+        "total_amount",
+        "due_amount",
+        "due_date",
+    )
     list_display_links = ("number_shown",)
     list_filter = (StatusFilter, "source")
     list_select_related = ("customer",)
@@ -114,17 +121,29 @@ class InvoiceAdmin(RecordAdmin):
     def customer_shown(self, invoice: Invoice) -> SafeString:
         return customer_link(invoice.customer)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        if environment_of(request) is None:
+            return rows
+        is_late = Q(status__in=WAITING, due_at__lt=of_admin(request).now)
+        annotated: QuerySet[Any] = rows.annotate(is_late=Case(When(is_late, then=True), default=False))
+        return annotated
+
     @admin.display(description="Status")
     def status_shown(self, invoice: Invoice) -> SafeString:
-        return status_badge(invoice)
+        badges = [
+            status_badge(invoice),
+            *([badge("Overdue", "warning")] * getattr(invoice, "is_late", False)),
+        ]
+        return format_html_join(" ", "{}", ((each,) for each in badges))
 
     @admin.display(description="Total")
-    def total(self, invoice: Invoice) -> SafeString:
+    def total_amount(self, invoice: Invoice) -> SafeString:
         return money_shown(invoice.total_minor, invoice.currency)
 
     @admin.display(description="Due")
-    def due(self, invoice: Invoice) -> SafeString:
-        return due_shown(invoice)
+    def due_amount(self, invoice: Invoice) -> SafeString:
+        return format_html('<span class="p-amount">{}</span>', due_shown(invoice))
 
     @admin.display(description="Due date")
     def due_date(self, invoice: Invoice) -> SafeString:

@@ -9,6 +9,7 @@ from random import Random
 from typing import Final
 from uuid import UUID
 
+from billing.services.verification import verification_run
 from config.demo.catalogue import METRICS
 from config.demo.crowd import NOBODY, Crowd, crowd_gather
 from config.demo.lives import DAYS, Life
@@ -76,6 +77,8 @@ def environment_fill(
             for number in _rounds_to_come(rounds)
         )
         lived += money_earn(caller=caller, ends_at=ends_at)
+        if crowd == NOBODY:
+            verification_run(environment_id=environment.id, actor="system:demo", now=ends_at)
         return lived + crowd_gather(caller=caller, crowd=crowd, ends_at=ends_at, progress=progress)
 
 

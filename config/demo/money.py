@@ -67,7 +67,7 @@ _SELLER: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payer:
-    """Came so many days ago (`since`), has about so many `runs` a day, pays so many days after each invoice or never."""
+    """Came so many days ago (`since`), has about so many `runs` a day, pays so many days after an invoice or never."""
 
     name: str
     slug: str
