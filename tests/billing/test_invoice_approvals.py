@@ -281,13 +281,13 @@ def test_a_limit_is_money_of_one_currency(world: World, maker: Desk, customer: C
     assert maker.send(deed(yen, "void"), WHY).status_code == 302
     assert "above your limit of 1,000 USD" in refused(maker, dollars, "void")
     page = owner.open(LIMITS)
-    rows = re.findall(r'<th scope="row">(.*?)</th>', page)
-    assert 'Void an invoice <span class="p-faint">(JPY)</span>' in rows
-    assert 'Void an invoice <span class="p-faint">(main units of each currency)</span>' in rows
+    rows = re.findall(r'<th scope="row" class="p-row">(.*?)</th>', page)
+    assert 'Void an invoice<span class="p-second">JPY</span>' in rows
+    assert 'Void an invoice<span class="p-second">main units of each currency</span>' in rows
     # The default again.
     back = {**said, "rule": "default", "amount": "", "currency": "jpy"}
     assert owner.send(f"{LIMITS}set/", {**back, **WHY}).status_code == 302
-    assert "(JPY)" not in owner.open(LIMITS)
+    assert ">JPY<" not in owner.open(LIMITS)
 
 
 @pytest.mark.parametrize(
