@@ -22,8 +22,8 @@ from customers.kernel.memory import forget_environment
 from customers.models import Customer
 from customers.services.customers import customer_create
 from metering.services.metrics import metric_create
-from metering.services.usage import UsageInput
-from metering.services.usage_batch import UsageWish, usages_record
+from metering.services.usage import UsageInput, UsageWish
+from metering.services.usage_batch import usages_record
 from subscriptions.models import PricePlan, Subscription
 from subscriptions.services.billing_automatic import customer_invoice
 from subscriptions.services.due_work import subscription_catch_up
