@@ -42,6 +42,15 @@ _ALLOWED: Final = {
 _ROWS_MAX: Final = 100
 
 
+#: What else shows a job, as a label and an address; apps above register theirs.
+JobLink = Callable[[Job], tuple[str, str] | None]
+_links: Final[list[JobLink]] = []
+
+
+def job_link_register(job_link: JobLink) -> None:
+    _links.append(job_link)
+
+
 @admin.register(Job)
 class JobAdmin(RecordAdmin):
     noun, nouns = "job", "jobs"
@@ -96,9 +105,10 @@ class JobAdmin(RecordAdmin):
         )
 
     def _buttons(self, request: HttpRequest, job: Job) -> list[Button]:
+        shown = [Button(*found, icon="compare_arrows") for job_link in _links if (found := job_link(job))]
         if not self._may(request):
-            return []
-        return [
+            return shown
+        return shown + [
             Button(
                 _DEEDS[deed][0],
                 reverse(f"admin:customers_job_{deed}", args=[job.public_id]),

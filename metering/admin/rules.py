@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from customers.admin.customers import customer_link
 from customers.admin.dialogs import Change, Dialog, Outcome, caller_of
 from customers.admin.display import badge, code, copyable, credits_shown, instant_shown, json_shown, link
-from customers.admin.records import Fact, Page, RecordAdmin, Section, list_url, record_url
+from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, list_url, record_url
 from customers.admin.requests import environment_of, of_admin
-from customers.kernel.ids import typeid
+from customers.kernel.clock import system_now
+from customers.kernel.ids import typeid, typeid_parse
+from customers.models import Job
 from customers.services.customers import customer_resolve
+from metering.admin.replay_forms import ReplayForm
+from metering.admin.replays import replay_page, replay_url
 from metering.admin.rule_forms import RuleForm
 from metering.admin.rule_text import price_text, version_rows
 from metering.engine.pricing import Pricing, cost, definition_parse
 from metering.models import BillableMetric, MeteringRule, MetricStatus
 from metering.selectors.rules import ACTIVE, SCHEDULED, rules_list
 from metering.services.charge_registry import priced_twice_warnings
+from metering.services.replays import KIND, ReplayAsked, replay_start
 from metering.services.rules import rule_create
 
 _STATUS_TONES = {ACTIVE: "good", SCHEDULED: "info"}
 #: Quantities that a preview prices, each from the beginning of a cycle.
 _EXAMPLES = (1, 10, 100, 1_000, 10_000)
+#: So much past usage is offered to try a price on.
+_REPLAYED = timedelta(days=30)
 
 
 def status_badge(status: str) -> SafeString:
@@ -102,6 +112,7 @@ class MeteringRuleAdmin(RecordAdmin):
             heading=f"{record.metric.key}, version {record.version}",
             kind="Metering rule",
             badges=[status_badge(record.status)],
+            buttons=self._buttons(request, record),
             sections=[
                 Section("Rule", facts, hint="A rule never changes; a new version takes over."),
                 Section(
@@ -114,6 +125,44 @@ class MeteringRuleAdmin(RecordAdmin):
                 ),
             ],
         )
+
+    def _buttons(self, request: HttpRequest, rule: MeteringRule) -> list[Button]:
+        if not self.has_add_permission(request):
+            return []
+        url = reverse("admin:metering_meteringrule_try", args=[rule.public_id])
+        return [Button("Try on past usage", url, icon="compare_arrows", opens_dialog=True)]
+
+    def further_urls(self) -> list[URLPattern]:
+        name = "metering_meteringrule_replay"
+        shown = path("replays/<str:job_id>/", self.admin_site.admin_view(self.replay_view), name=name)
+        return [shown, *self.deed_urls(self.try_view, ("try",))]
+
+    def replay_view(self, request: HttpRequest, job_id: str) -> HttpResponse:
+        if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
+            raise PermissionDenied
+        key = typeid_parse("job", job_id)
+        job = Job.objects.filter(id=key, kind=KIND).first() if key else None
+        if job is None or environment_of(request) is None:
+            raise Http404(f"There is no replay {job_id} in this environment.")
+        return self.page_response(request, job, replay_page(job))
+
+    def try_view(self, request: HttpRequest, object_id: str, deed: str) -> HttpResponse:
+        rule = self.found_or_404(request, object_id)
+        now = of_admin(request).now
+        price = price_text(rule.definition)
+        dialog = Dialog(
+            title="Try on past usage",
+            submit="Price it again",
+            form=partial(ReplayForm, definition=rule.definition, price=price),
+            deed=partial(_replay, request, rule),
+            family=f"rule.{deed}",
+            back=record_url(MeteringRule, rule.public_id),
+            subject=f"{rule.metric.key}, version {rule.version}: {price}",
+            intro="Prices what was really used again, by this price or another, for whom this rule is for. Nothing is "
+            "charged or changed.",
+            initial={"since": (now - _REPLAYED).replace(microsecond=0)},
+        )
+        return self.dialog_answer(request, dialog, allowed=self.has_add_permission(request), original=rule)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("metering.add_meteringrule") and environment_of(request) is not None
@@ -145,6 +194,24 @@ def scope_shown(rule: MeteringRule) -> object:
     if rule.customer_id is not None and rule.customer is not None:
         return customer_link(rule.customer)
     return code(typeid("pvr", rule.plan_variant_id)) if rule.plan_variant_id else "Everyone"
+
+
+def _replay(request: HttpRequest, rule: MeteringRule, data: Mapping[str, Any], _key: str) -> Outcome:
+    now = of_admin(request).now
+    job = replay_start(
+        caller=caller_of(request),
+        asked=ReplayAsked(
+            definition=data["definition"],
+            metric_key=rule.metric.key,
+            begin=data["since"],
+            end=data["until"] or now,
+            customer_id=rule.customer_id,
+            plan_variant_id=rule.plan_variant_id,
+        ),
+        now=now,
+        clock=system_now,
+    )
+    return Outcome(message="Past usage is priced again.", effect_id=job.id, url=replay_url(job))
 
 
 def _create(request: HttpRequest, data: Mapping[str, Any], _key: str) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -26,9 +26,11 @@ from customers.admin.customer_panels import _panels as customer_panels
 from customers.admin.test_clock import _DEEDS as CLOCK_DEEDS
 from customers.kernel.clock import system_now
 from customers.kernel.database import environment_scope
-from customers.models import Customer, User, WebhookDelivery, WebhookEndpoint
+from customers.models import Customer, Job, User, WebhookDelivery, WebhookEndpoint
 from customers.services.imports import import_upload
 from customers.services.jobs import job_start
+from metering.services.replays import KIND as REPLAY
+from metering.services.replays import ReplayAsked, replay_start
 from subscriptions.admin.subscription_actions import ACTIONS as SUBSCRIPTION_ACTIONS
 from subscriptions.models import CreditGrantTemplate
 from tests.billing.invoicing import make_customer, make_invoice
@@ -59,6 +61,9 @@ def inhabit(character: Character) -> None:
     _sent(character, api)
     with environment_scope(world.id):
         job_start(caller=world.caller, kind="tests.desk", parameters={}, now=now)
+        flat = {"cost_type": "flat", "unit_cost": 1}
+        tried = ReplayAsked(definition=flat, metric_key="api_call", begin=now - timedelta(days=1), end=now)
+        replay_start(caller=world.caller, asked=tried, now=now, clock=system_now)
         csv = b"external_id\nada\n"
         import_upload(caller=world.caller, kind="customers", name="people.csv", content=csv, now=now)
     verification_run(environment_id=world.id, now=now)
@@ -167,6 +172,8 @@ def _arguments(name: str, route: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _value(name: str, route: str, parameter: str) -> Any:
     if parameter == "customer_id":
         return _row("customers", "customer").pk
+    if parameter == "job_id":
+        return Job.objects.get(kind=REPLAY).public_id
     if parameter == "grant_id":
         return CreditGrantTemplate.objects.order_by("id")[0].public_id
     app, model = route.split("/")[1:3]
