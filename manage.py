@@ -14,6 +14,7 @@ from config.local.instance import instance_is_running, instance_load
 # They change or read the schema and so are its owner; every other command is the application.
 _OWNER_COMMANDS = {
     "database_prepare",
+    "event_partitions",
     "lintmigrations",
     "makemigrations",
     "migrate",

@@ -23,6 +23,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "invoices, payments and the provider side by side": _every(86_400, "billing.tasks.reconcile"),
     "ledger entries not sealed yet": _every(60, "billing.tasks.ledger_seal"),
     "the ledger's health": _every(86_400, "billing.tasks.ledgers_verify"),
+    "coming months of usage events": _every(3600, "metering.event_partitions_make"),
     "sums of usage by the hour": _every(5, "metering.usage_roll"),
     "webhooks to hand out or to send": _every(2, "customers.webhooks_sweep", queue="webhooks"),
     "webhook events older than their retention": _every(3600, "customers.webhook_events_purge"),

@@ -38,6 +38,7 @@ from customers.selectors.overview import WAITING_MAX, CustomerTotals, WebhookHea
 from customers.services.approvals import amount_text
 from metering.models import UsageEvent
 from metering.selectors.overview import metering_begun, usage_on
+from metering.services.event_partitions import month_after
 from subscriptions.admin.terms_text import money_text
 from subscriptions.models import Subscription, SubscriptionState
 from subscriptions.selectors.overview import SubscriptionTotals, subscription_totals
@@ -93,6 +94,7 @@ class _Numbers:
     health: VerificationRun | None
     subscriptions: SubscriptionTotals
     invoices: InvoiceTotals
+    has_coming_partition: bool
     today: date
 
 
@@ -129,17 +131,24 @@ def _home(request: HttpRequest) -> dict[str, Any]:
 def _numbers(environment: Environment, now: datetime) -> _Numbers:
     is_clocked = environment.frozen_at is not None
     totals = credit_totals(environment_id=environment.id, now=now)
+    usage, has_coming_partition = usage_on(
+        environment_id=environment.id,
+        day=now.date(),
+        is_clocked=is_clocked,
+        coming=month_after(system_now(), 1),
+    )
     low, lowest = lowest_balances(limit=_ATTENTION_MAX) if totals.accounts else (0, [])
     return _Numbers(
         credits=totals,
         customers=customer_totals(environment_id=environment.id, wall_now=system_now()),
-        usage=usage_on(environment_id=environment.id, day=now.date(), is_clocked=is_clocked),
+        usage=usage,
         burned=_burned(environment, now.date(), is_clocked),
         low=low,
         lowest=lowest,
         health=last_verification() if totals.accounts else None,
         subscriptions=subscription_totals(environment_id=environment.id, named=_ATTENTION_MAX),
         invoices=invoice_totals(environment_id=environment.id, now=now),
+        has_coming_partition=has_coming_partition,
         today=now.date(),
     )
 
@@ -391,7 +400,18 @@ def _attention(numbers: _Numbers) -> list[dict[str, Any]]:
         }
         for customer in numbers.lowest
     ]
-    return [*broken, *failed, *not_invoiced, *low]
+    return [*broken, *_partition_missing(numbers), *failed, *not_invoiced, *low]
+
+
+def _partition_missing(numbers: _Numbers) -> list[dict[str, Any]]:
+    """Without one the next month's events all go to the default partition, and have to be moved some time."""
+    if numbers.has_coming_partition:
+        return []
+    note = "Is the scheduler running? manage.py event_partitions --ahead 3 makes it"
+    label = "No partition for next month's usage events"
+    return [
+        {"label": label, "url": list_url(UsageEvent), "note": note, "value": badge("Operations", "warning")}
+    ]
 
 
 def _attention_more(numbers: _Numbers) -> Iterator[tuple[str, str]]:

@@ -87,6 +87,22 @@ class EventNotFound(NotFound):
     code, title = "event-not-found", "There is no such event"
 
 
+class EventArchived(DomainError):
+    """Events that were stored in that month have been archived: taken out of the database, to be kept elsewhere.
+    Whether this id was one of them, and what it said, is in the archive. What it cost stands in the ledger, and its
+    idempotency key still answers for it; it can no longer be shown, explained or voided."""
+
+    code, status, title = "event-archived", 410, "Events of that month are archived"
+
+
+class UsageArchived(DomainError):
+    """Some of the events that this would have to read have been archived, so the answer would be too small. Sums by the
+    hour (`GET /v1/usage`) still cover that time, except for the aggregations `unique_count` and `percentile`. Exact
+    quantities, new invoices and replays need the events: ask for a later time."""
+
+    code, status, title = "usage-archived", 410, "Events of that time are archived"
+
+
 class EventVoided(Conflict):
     """The event was voided before; its debit was refunded then. GET it to see when and why."""
 

@@ -9,6 +9,7 @@ from billing.selectors.sources import explainer_register
 from billing.services.catch_up import catch_up_register
 from customers.services.due_work import due_work_register, latest_fact_register
 from metering.services.charge_registry import charges_register
+from metering.services.event_needs import event_need_register
 from metering.services.variant_registry import variants_register
 from subscriptions.selectors.ledger_checks import CHECKS
 
@@ -23,6 +24,7 @@ class SubscriptionsConfig(AppConfig):
         catch_up_register(import_module("subscriptions.services.due_work").subscription_catch_up)
         variants_register(import_module("subscriptions.selectors.catalogue").variant_exists)
         charges_register(import_module("subscriptions.selectors.priced_twice").price_plans_charging)
+        event_need_register(import_module("subscriptions.selectors.event_needs").events_unbilled)
         check_register(*CHECKS)
         sources = import_module("subscriptions.selectors.ledger_sources")
         explainer_register("grant_run", sources.grant_run_explained)

@@ -291,7 +291,7 @@ OPERATIONS: Final = (
                 _query("group_by", "The size of the periods.", enum=list(_GROUPS), default="day"),
             ),
             response_example=_EXAMPLE,
-            problems=("customer-not-found", "metric-not-found"),
+            problems=("customer-not-found", "metric-not-found", "usage-archived"),
         )
         for path, operation_id in (
             ("/v1/customers/{reference}/usage", "customer_usage_show"),
@@ -315,7 +315,7 @@ OPERATIONS: Final = (
             _query("group_by", "The size of the periods.", enum=list(_GROUPS), default="all"),
         ),
         response_example={**_EXAMPLE, "group_by": "all"},
-        problems=("ambiguous-customer", "customer-not-found", "metric-not-found"),
+        problems=("ambiguous-customer", "customer-not-found", "metric-not-found", "usage-archived"),
     ),
     Operation(
         path="/v1/usage/compute",
@@ -346,6 +346,6 @@ OPERATIONS: Final = (
             "late_event_count": 0,
             "cost": 12000,
         },
-        problems=("ambiguous-customer", "customer-not-found", "metric-not-found"),
+        problems=("ambiguous-customer", "customer-not-found", "metric-not-found", "usage-archived"),
     ),
 )

@@ -1,4 +1,5 @@
 from metering.models.cycle_counter import CycleCounter
+from metering.models.event_archive import ArchivedHour, EventArchive
 from metering.models.event_void import EventVoid
 from metering.models.metric import Aggregation, BillableMetric, MetricStatus
 from metering.models.reservation import Reservation, ReservationStep, StepKind
@@ -10,9 +11,11 @@ from metering.models.usage_key import UsageKey
 
 __all__ = [
     "Aggregation",
+    "ArchivedHour",
     "BillableMetric",
     "CostType",
     "CycleCounter",
+    "EventArchive",
     "EventVoid",
     "MeteringRule",
     "MetricStatus",

@@ -108,6 +108,11 @@ BEGIN
   IF NOT FOUND THEN
     RAISE EXCEPTION 'no customer % in environment %', p_customer, p_environment USING ERRCODE = 'PU404';
   END IF;
+  PERFORM 1 FROM metering_archived_hour a WHERE a.customer_id = p_customer AND a.metric_id = p_metric
+    AND a.hour > p_from - interval '1 hour' AND a.hour < p_to LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'events of metric % from % to % are archived', m.key, p_from, p_to USING ERRCODE = 'PU410';
+  END IF;
   aggregation := m.aggregation;
   -- Each aggregation in a statement of its own: a million events are read, and added up, for nothing that is not asked.
   CASE m.aggregation

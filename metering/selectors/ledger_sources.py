@@ -11,6 +11,7 @@ from customers.kernel.ids import typeid
 from customers.kernel.instants import instant_text
 from metering.engine.pricing import Line
 from metering.models import Reservation, ReservationStep, StepKind, UsageEvent
+from metering.selectors.event_archives import event_is_archived
 from metering.selectors.explanations import event_explain
 
 
@@ -47,7 +48,7 @@ def debit_of_usage(customer_id: UUID, event_id: UUID) -> UUID | None:
 def _event_members(event_id: UUID) -> dict[str, Any]:
     event = UsageEvent.objects.select_related("metric").filter(id=event_id).first()
     if event is None:
-        return {}
+        return {"event": {"id": typeid("evt", event_id), "archived": event_is_archived(event_id)}}
     told = {
         "id": event.public_id,
         "billable_metric_key": event.metric.key,

@@ -9,8 +9,8 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 
-from metering.errors import EventNotFound
 from metering.models import UsageEvent
+from metering.selectors.event_archives import event_missing
 
 # Metric by metric, as the index has them: a customer may have a million events, and few metrics.
 _LATEST: Final = """
@@ -48,7 +48,8 @@ def events_list() -> QuerySet[UsageEvent]:
 
 
 def event_get(*, event_id: UUID) -> UsageEvent:
+    """Raises EventNotFound, EventArchived."""
     event = events_list().filter(id=event_id).first()
     if event is None:
-        raise EventNotFound
+        raise event_missing(event_id)
     return event

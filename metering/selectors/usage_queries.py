@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from customers.kernel.database import call_all, call_function
+from metering.selectors.event_archives import archived_told
 
 Group = Literal["hour", "day", "month", "all"]
 
@@ -61,9 +62,13 @@ def usage_read(
     end: datetime,
     group: Group,
 ) -> UsageRead:
-    """Usage of a customer, or of all, in [begin, end) widened to whole hours, per metric and period."""
+    """Usage of a customer, or of all, in [begin, end) widened to whole hours, per metric and period.
+
+    Raises UsageArchived where only the events could say it.
+    """
     begin, end = _hour_floor(begin), _hour_floor(end + _HOUR - timedelta(microseconds=1))
-    found = call_all(_READ, [environment_id, customer_id, metric_id, begin, end, group])
+    with archived_told():
+        found = call_all(_READ, [environment_id, customer_id, metric_id, begin, end, group])
     return UsageRead(
         begin=begin,
         end=end,
@@ -75,14 +80,18 @@ def usage_read(
 def usage_compute(
     *, environment_id: UUID, customer_id: UUID, metric_id: UUID, begin: datetime, end: datetime
 ) -> Any:
-    """`quantity, aggregation, events, late_events, cost` of [begin, end), from the events, exactly, in one snapshot."""
-    return call_function(
-        "metering_usage_compute_v1",
-        environment=environment_id,
-        customer=customer_id,
-        metric=metric_id,
-        **{"from": begin, "to": end},
-    )
+    """`quantity, aggregation, events, late_events, cost` of [begin, end), from the events, exactly, in one snapshot.
+
+    Raises UsageArchived.
+    """
+    with archived_told():
+        return call_function(
+            "metering_usage_compute_v1",
+            environment=environment_id,
+            customer=customer_id,
+            metric=metric_id,
+            **{"from": begin, "to": end},
+        )
 
 
 def _hour_floor(instant: datetime) -> datetime:

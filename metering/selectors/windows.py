@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from customers.kernel.database import call_all, call_one
+from metering.selectors.event_archives import archived_told
 
 _MEASURE: Final = """
 SELECT c.quantity, c.aggregation, c.events, c.late_events, pg_current_snapshot()::text
@@ -24,8 +25,12 @@ ORDER BY w.position
 _SNAPSHOT: Final = "SELECT pg_current_snapshot()::text"
 # As metering_events_between looks for events, but only for those that the window's snapshot does not see: what was
 # received within the hour is then found by when the snapshot was taken, whatever the window's length.
+# A window with archived events cannot be measured again, so nothing in it counts as changed.
 _CHANGED: Final = """
-SELECT EXISTS (
+SELECT NOT EXISTS (
+    SELECT FROM metering_archived_hour a
+    WHERE a.customer_id = $1 AND a.metric_id = w.metric AND a.hour > w.begins - interval '1 hour' AND a.hour < w.ends
+  ) AND (EXISTS (
     SELECT FROM metering_usage_event e
     WHERE e.customer_id = $1 AND e.metric_id = w.metric
       AND e.received_at >= greatest(w.begins - interval '5 minutes', w.taken_at - interval '1 hour')
@@ -42,7 +47,7 @@ SELECT EXISTS (
     WHERE v.recorded_xid >= pg_snapshot_xmin(w.snapshot::pg_snapshot)::text::bigint
       AND e.customer_id = $1 AND e.metric_id = w.metric AND e.occurred_at >= w.begins AND e.occurred_at < w.ends
       AND NOT pg_visible_in_snapshot(v.recorded_xid::text::xid8, w.snapshot::pg_snapshot)
-  )
+  ))
 FROM unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::timestamptz[])
   WITH ORDINALITY w(metric, begins, ends, snapshot, taken_at, position)
 ORDER BY w.position
@@ -80,12 +85,16 @@ class SeenWindow:
 def windows_measure(
     *, environment_id: UUID, customer_id: UUID, windows: Sequence[Window]
 ) -> tuple[list[Measure], str]:
-    """The measures of a customer's windows, in their order, and the snapshot that all of them were taken in."""
+    """The measures of a customer's windows, in their order, and the snapshot that all of them were taken in.
+
+    Raises UsageArchived.
+    """
     if not windows:
         row = call_one(_SNAPSHOT, [])
         assert row is not None  # noqa: S101 - it always answers
         return [], row[0]
-    rows = call_all(_MEASURE, [environment_id, customer_id, *_columns(windows)])
+    with archived_told():
+        rows = call_all(_MEASURE, [environment_id, customer_id, *_columns(windows)])
     measures = [
         Measure(quantity=quantity, aggregation=aggregation, events=events, late_events=late_events)
         for quantity, aggregation, events, late_events, _ in rows

@@ -16,6 +16,7 @@ from customers.kernel.database import call_function
 from customers.kernel.ids import typeid
 from metering.errors import EventNotFound, EventVoided
 from metering.models import EventVoid, UsageEvent
+from metering.selectors.event_archives import event_missing
 
 _REFUSALS: Final = {"not-found": EventNotFound, "voided-already": EventVoided}
 
@@ -23,11 +24,11 @@ _REFUSALS: Final = {"not-found": EventNotFound, "voided-already": EventVoided}
 def event_void(*, caller: Caller, event_id: UUID, reason: str, now: datetime) -> EventVoid:
     """Take an event back, once: refund what is left of its debit into the blocks it came from, and leave a trace.
 
-    Raises EventNotFound, EventVoided.
+    Raises EventNotFound, EventArchived, EventVoided.
     """
     event = UsageEvent.objects.select_related("customer").filter(id=event_id).first()
     if event is None:
-        raise EventNotFound
+        raise event_missing(event_id)
     if EventVoid.objects.filter(event_id=event_id).exists():
         raise EventVoided
     with transaction.atomic():

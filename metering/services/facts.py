@@ -8,7 +8,10 @@ from uuid import UUID
 from customers.kernel.database import call_one
 from customers.services.due_work import Moment
 
-_EVENT: Final = "SELECT max(received_at) FROM metering_usage_event WHERE environment_id = $1"
+_EVENT: Final = """
+SELECT greatest((SELECT max(received_at) FROM metering_usage_event WHERE environment_id = $1),
+  (SELECT max(received_until) FROM metering_event_archive WHERE environment_id = $1))
+"""
 #: A rule that was made later would not be in effect yet, and usage find no price.
 _RULE: Final = "SELECT max(created_at) FROM metering_rule WHERE environment_id = $1"
 

@@ -31,7 +31,7 @@ from customers.services.import_kinds import (
     key_of_row,
     not_storable,
 )
-from metering.models import UsageEvent
+from metering.models import ArchivedHour, UsageEvent
 from metering.services.event_voids import event_void
 from metering.services.usage import Outcome, UsageInput, UsageRecorded, UsageWish
 from metering.services.usage_batch import usages_record
@@ -110,7 +110,8 @@ def _take_back(caller: Caller, effect: Effect, reason: str, now: datetime) -> Re
 def customer_has_usage(customer_id: UUID) -> str | None:
     """Why a customer cannot be taken back, as far as usage goes."""
     counted = UsageEvent.objects.filter(customer_id=customer_id, void__isnull=True)
-    return "The customer has usage." if counted.exists() else None
+    archived = ArchivedHour.objects.filter(customer_id=customer_id)
+    return "The customer has usage." if counted.exists() or archived.exists() else None
 
 
 EVENTS: Final = ImportKind(

@@ -26,6 +26,7 @@ from customers.services.jobs import Clock, JobWork, job_do, job_kind, job_start
 from metering.engine.pricing import Pricing, definition_parse
 from metering.engine.replay import Cycles, PastEvent, Replay, Tally, dimension_of
 from metering.models import MeteringRule
+from metering.selectors.event_archives import archived_require_none
 from metering.selectors.metrics import metric_named
 
 KIND: Final = "metering.replay"
@@ -95,7 +96,7 @@ class ReplayAsked:
 def replay_start(*, caller: Caller, asked: ReplayAsked, now: datetime, clock: Clock) -> Job:
     """Replay: at once when there is little to do, else as a job. `now` is the environment's, `clock` the wall clock.
 
-    Raises InvalidMeteringRule, MetricUnknown, ValidationFailed.
+    Raises InvalidMeteringRule, MetricUnknown, UsageArchived, ValidationFailed.
     """
     if asked.customer_id is not None and asked.plan_variant_id is not None:
         raise _refused("plan_variant_id", "Of a customer or of a plan variant, not of both.")
@@ -104,6 +105,7 @@ def replay_start(*, caller: Caller, asked: ReplayAsked, now: datetime, clock: Cl
     if asked.begin >= end:
         raise _refused("from", "Must be before the end, and in the past.")
     stored = definition_parse(asked.definition).to_json()
+    archived_require_none(begin=_month(asked.begin), end=end)
     parameters = ReplayAsked(
         definition=stored,
         metric_key=asked.metric_key,
@@ -140,7 +142,7 @@ class _Plan:
                 "metric": metric.id,
                 "begin": begin,
                 "end": _instant(parameters["to"]),
-                "month": begin.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0),
+                "month": _month(begin),
                 "customer": parameters["customer"] and UUID(parameters["customer"]),
                 "variant": parameters["plan_variant"] and UUID(parameters["plan_variant"]),
             },
@@ -180,6 +182,10 @@ class _Plan:
             cycle_charged_mc=cycle_charged_mc,
             is_replayed=units > 0 and self.replaces(rule),
         )
+
+
+def _month(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def _instant(text: str) -> datetime:

@@ -84,6 +84,7 @@ BEGIN
     JOIN metering_usage_event e ON e.id = b.id
     WHERE e.recorded_xid < p_to OR e.created_at < p_stored_before
     HAVING count(*) > 0;
+    PERFORM metering_rollup_archived(h.customer_id, h.metric_id, h.hour);
     DELETE FROM metering_usage_hour_of_all t WHERE t.metric_id = h.metric_id AND t.hour = h.hour;
     INSERT INTO metering_usage_hour_of_all (
       environment_id, metric_id, hour, events, units_sum, units_max, units_min, cost_mc
@@ -94,6 +95,31 @@ BEGIN
     WHERE t.environment_id = h.environment_id AND t.hour = h.hour AND t.metric_id = h.metric_id
     HAVING count(*) > 0;
   END LOOP;
+END $$;
+
+-- Add what archived events came to in an hour, or with NULLs in all: they are not among the events any more.
+CREATE OR REPLACE FUNCTION metering_rollup_archived(p_customer uuid, p_metric uuid, p_hour timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO metering_usage_hour AS h (
+    environment_id, customer_id, metric_id, hour, events, units_sum, units_max, units_min, last_units, last_at,
+    last_event_id, cost_mc
+  )
+  SELECT a.environment_id, a.customer_id, a.metric_id, a.hour, a.events, a.units_sum, a.units_max, a.units_min,
+    a.last_units, a.last_at, a.last_event_id, a.cost_mc
+  FROM metering_archived_hour a
+  WHERE p_customer IS NULL OR (a.customer_id, a.metric_id, a.hour) = (p_customer, p_metric, p_hour)
+  ON CONFLICT (customer_id, metric_id, hour) DO UPDATE SET
+    events = h.events + excluded.events,
+    units_sum = h.units_sum + excluded.units_sum,
+    units_max = greatest(h.units_max, excluded.units_max),
+    units_min = least(h.units_min, excluded.units_min),
+    last_units = CASE WHEN (excluded.last_at, excluded.last_event_id) > (h.last_at, h.last_event_id)
+      THEN excluded.last_units ELSE h.last_units END,
+    last_event_id = CASE WHEN (excluded.last_at, excluded.last_event_id) > (h.last_at, h.last_event_id)
+      THEN excluded.last_event_id ELSE h.last_event_id END,
+    last_at = greatest(h.last_at, excluded.last_at),
+    cost_mc = h.cost_mc + excluded.cost_mc;
 END $$;
 
 -- Roll up the events of the next `p_transactions` transactions. `behind` transactions are left then; NULL: another
@@ -122,7 +148,7 @@ BEGIN
   behind := v_horizon - v_to;
 END $$;
 
--- Make all hours anew from all events. Events stored before `p_now` are counted by this, whatever transaction numbers
+-- Make all hours anew from all events, and from what was written down of archived ones. Events stored before `p_now` are counted by this, whatever transaction numbers
 -- they brought from a backup; so nobody may write events meanwhile.
 CREATE OR REPLACE FUNCTION metering_usage_rebuild_v1(p_now timestamptz) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -133,5 +159,18 @@ BEGIN
   DELETE FROM metering_usage_hour_of_all;
   UPDATE metering_usage_watermark SET recorded_before = metering_rollup_horizon(), stored_before = p_now WHERE id = 1;
   v_events := metering_rollup_add(0, 9223372036854775807, NULL);
+  PERFORM metering_rollup_archived(NULL, NULL, NULL);
+  INSERT INTO metering_usage_hour_of_all AS h (
+    environment_id, metric_id, hour, events, units_sum, units_max, units_min, cost_mc
+  )
+  SELECT a.environment_id, a.metric_id, a.hour, sum(a.events)::bigint, sum(a.units_sum), max(a.units_max),
+    min(a.units_min), sum(a.cost_mc)::bigint
+  FROM metering_archived_hour a GROUP BY 1, 2, 3
+  ON CONFLICT (metric_id, hour) DO UPDATE SET
+    events = h.events + excluded.events,
+    units_sum = h.units_sum + excluded.units_sum,
+    units_max = greatest(h.units_max, excluded.units_max),
+    units_min = least(h.units_min, excluded.units_min),
+    cost_mc = h.cost_mc + excluded.cost_mc;
   RETURN v_events;
 END $$;
