@@ -185,6 +185,8 @@ def groups(instance: Instance, *, seconds: float) -> Iterator[Mapping[str, Alter
         yield {
             "hot, grouped": run("grouped", hot, _CROWD),
             "hot, single": run("purser", hot, _CROWD),
+            # What so many threads do without groups; and the one client below then finds both servers after a crowd.
+            "hot, single, crowded": run("crowded", hot, _CROWD),
             "spread, grouped": run("grouped", spread, _CROWD),
             "spread, single": run("purser", spread, _CROWD),
             "one, grouped": run("grouped", spread, 1),
