@@ -69,16 +69,17 @@ def growth(instance: Instance, *, seconds: float) -> Iterator[Mapping[str, Alter
     """One client, so that a call's processor time is the call's."""
     alternatives: dict[str, Alternative] = {}
     for size in SIZES:
-        copy = _grown(instance, size)
-        scripts = {"usage": usage_script(instance=copy), **_scripts(copy)}
-        for name, script in scripts.items():
+        copy = grown(instance, size)
+        measured = {"usage": usage_script(instance=copy), **scripts(copy)}
+        for name, script in measured.items():
             alternatives[f"{name}, {size:.0e}".replace("e+0", "e")] = partial(
                 pgbench, instance=copy, script=script, clients=1, seconds=seconds
             )
     yield alternatives
 
 
-def _scripts(instance: Instance) -> dict[str, str]:
+def scripts(instance: Instance) -> dict[str, str]:
+    """The calls of one that has grown."""
     with psycopg.connect(instance.superuser_url) as connection:
         row = connection.execute("SELECT min(last_entry_at) FROM billing_credit_account").fetchone()
     facts = {"environment": instance.facts["environment"], "then": row[0] if row else ""}
@@ -87,7 +88,7 @@ def _scripts(instance: Instance) -> dict[str, str]:
     return {name: script.format(**facts) for name, script in CALLS.items()}
 
 
-def _grown(instance: Instance, size: int) -> Instance:
+def grown(instance: Instance, size: int) -> Instance:
     """The benchmark's database again, under another name, with so many entries."""
     name = f"grown_{size}"
     old = instance.facts["database"]

@@ -222,18 +222,23 @@ def told(instance: Instance, *, connections: int, seconds: float) -> Iterator[Ma
     yield {"told": partial(telling, True), "untold": partial(telling, False)}
 
 
-@contextmanager
-def reservations(
-    instance: Instance, *, connections: int, seconds: float
-) -> Iterator[Mapping[str, Alternative]]:
+def reservation_script(instance: Instance) -> str:
+    """A hold and its commit, as the application hands them to the database."""
     facts = instance.facts
-    script = _RESERVATION.format(
+    return _RESERVATION.format(
         last=ACCOUNTS - 1,
         environment=facts["environment"],
         version=facts["config_version"],
         metric=facts["metric"],
         rule=facts["rule"],
     )
+
+
+@contextmanager
+def reservations(
+    instance: Instance, *, connections: int, seconds: float
+) -> Iterator[Mapping[str, Alternative]]:
+    script = reservation_script(instance)
     # Plans made while nobody has reserved anything would be kept while the tables fill.
     pgbench(instance=instance, script=script, clients=connections, seconds=1)
     settle(instance.superuser_url)
@@ -242,7 +247,7 @@ def reservations(
             http,
             instance=instance,
             server="purser",
-            request=requests.reservation(secret=facts["secret"]),
+            request=requests.reservation(secret=instance.facts["secret"]),
             connections=connections,
             seconds=seconds,
         ),
