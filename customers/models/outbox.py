@@ -7,10 +7,16 @@ from customers.models.environment import Environment
 
 
 class OutboxEvent(models.Model):
-    """A webhook event, written in the transaction of its cause and frozen there."""
+    """A webhook event, written in the transaction of its cause and frozen there.
+
+    While an endpoint names `credit.consumed`, every debit writes one: so nothing is checked or indexed here that need
+    not be. The function that writes has just read the environment.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+", db_index=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     event = models.CharField(max_length=60)
     customer_id = models.UUIDField(null=True)
     # 1, 2, 3, … per customer, without gaps; null for events without a customer.
@@ -31,7 +37,9 @@ class OutboxEvent(models.Model):
                 name="events_of_a_customer_are_numbered_once",
             ),
             models.UniqueConstraint(
-                fields=("environment", "position"), name="events_are_handed_out_one_after_another"
+                fields=("environment", "position"),
+                name="events_are_handed_out_one_after_another",
+                condition=models.Q(position__isnull=False),
             ),
         )
         indexes = (

@@ -36,7 +36,7 @@ BEGIN
   -- catalogue's version, the customer (as customers_customer_find has it) with their policy, the event this key made
   -- before.
   SELECT e.config_version, c.id, c.overage_policy, c.overage_limit_mc,
-      c.low_balance_threshold_mc IS NOT NULL OR e.tells_consumption,
+      billing_debit_rings(c.low_balance_threshold_mc, e.tells_consumption),
       metering_replay_status(u.customer_id, u.fingerprint, c.id, p_fingerprint), u.event_id, u.cost_mc
     INTO v_version, v_customer, v_policy, v_limit, v_rings, status, event_id, cost
     FROM customers_environment e

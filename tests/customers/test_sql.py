@@ -26,7 +26,8 @@ NOW = datetime(2026, 4, 3, 9, 1, tzinfo=UTC)
 
 
 def test_a_typeid_is_the_same_in_sql(superuser_sql):
-    for value in (uuid4(), uuid7(), UUID(int=0), UUID(int=2**128 - 1)):
+    single_bits = [UUID(int=1 << bit) for bit in range(128)]
+    for value in (uuid4(), uuid7(), UUID(int=0), UUID(int=2**128 - 1), *single_bits):
         row = superuser_sql.execute("SELECT customers_typeid('msg', %s)", [value]).fetchone()
         assert row == (typeid("msg", value),)
 

@@ -6,10 +6,12 @@ import pytest
 from django.test import Client, override_settings
 from standardwebhooks import Webhook
 
+from billing.models import LedgerEntry
 from customers.events import CATALOGUE
 from customers.kernel.database import environment_scope
-from customers.kernel.ids import typeid_parse
-from customers.models import AuditRecord, Environment, OutboxEvent
+from customers.kernel.ids import typeid, typeid_parse
+from customers.kernel.instants import instant_text
+from customers.models import AuditRecord, Customer, Environment, OutboxEvent
 from customers.services.webhook_dispatch import endpoint_deliver, events_hand_out
 from tests.conftest import Api
 from tests.customers.webhook_receiver import Answer, receiving
@@ -122,6 +124,40 @@ def test_consumption_is_told_only_while_an_endpoint_names_it(api, acme):
     assert event.payload["effective_balance"] == 4000
     assert event.payload["source"]["type"] == "event"
     assert event.payload["source"]["id"].startswith("evt_")
+
+
+@pytest.mark.parametrize("threshold", [None, 10], ids=["nothing else rings", "a low balance would ring"])
+def test_every_debit_is_told_with_what_it_left_and_its_number(api, acme, threshold):
+    api.post("/v1/webhook-endpoints", {"url": URL, "events": ["credit.consumed"]})
+    api.post(
+        "/v1/customers", {"external_id": "ada", "display_name": "Ada", "low_balance_threshold": threshold}
+    )
+    give_and_burn(api)
+    burn(api, "two")
+
+    with environment_scope(acme.test.id):
+        customer = Customer.objects.get(external_id="ada")
+        events = list(OutboxEvent.objects.filter(customer_id=customer.id).order_by("sequence"))
+        entries = list(LedgerEntry.objects.filter(account_id=customer.id, kind="debit").order_by("sequence"))
+    assert [each.event for each in events] == ["customer.created", "credit.granted", *["credit.consumed"] * 2]
+    for entry, event, left in zip(entries, events[2:], (4000, 3000), strict=True):
+        assert event.payload == {
+            "id": typeid("msg", event.id),
+            "event": "credit.consumed",
+            "created_at": instant_text(event.occurred_at),
+            "environment": "test",
+            "sequence": event.sequence,
+            "customer_id": customer.public_id,
+            "external_customer_id": "ada",
+            "customer": {"id": customer.public_id, "external_id": "ada", "display_name": "Ada"},
+            "ledger_entry_id": typeid("led", entry.id),
+            "amount": 1000,
+            "source": {"type": "event", "id": typeid("evt", entry.source_id)},
+            "balance": left,
+            "reserved_balance": 0,
+            "effective_balance": left,
+        }
+    assert [event.sequence for event in events] == [1, 2, 3, 4]
 
 
 def give_and_burn(api):

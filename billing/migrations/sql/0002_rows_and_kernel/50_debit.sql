@@ -36,26 +36,43 @@ BEGIN
   IF p_missing > 0 THEN
     PERFORM billing_overage_tell(a, p_missing, p_policy, p_now);
   END IF;
-  IF p_kind = 'debit' AND (SELECT e.tells_consumption FROM customers_environment e WHERE e.id = a.environment_id) THEN
-    PERFORM customers_event_emit(a.environment_id, a.customer_id, 'credit.consumed', jsonb_build_object(
-      'ledger_entry_id', customers_typeid('led', p_entry), 'amount', p_amount,
-      'source', jsonb_build_object('type', p_cause.source_type, 'id', CASE WHEN p_cause.source_type = 'event'
-        THEN customers_typeid('evt', p_cause.source_id) ELSE p_cause.source_id::text END),
-      'balance', a.balance_mc, 'reserved_balance', a.reserved_mc,
-      'effective_balance', a.balance_mc - a.reserved_mc), p_now);
+  IF (SELECT e.tells_consumption FROM customers_environment e WHERE e.id = a.environment_id) THEN
+    PERFORM billing_debit_tell(a, p_entry, p_kind, p_amount, a.balance_mc, p_cause, p_now);
   END IF;
   RETURN a;
 END $$;
 
--- The same, and the account stored. `p_rings`: somebody may have to be told of it: of a low balance, or of every debit. When not, and
--- one block pays it all, as nearly always, it is three writes in one statement: each function and each statement more
--- would take a twentieth of a usage event. `a` is as it is stored.
+-- Who may have to be told of a debit: see billing_debit_store.
+CREATE OR REPLACE FUNCTION billing_debit_rings(p_threshold bigint, p_tells boolean) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN p_threshold IS NOT NULL THEN true WHEN p_tells THEN NULL ELSE false END
+$$;
+
+-- Tell of a debit, after which the account has `p_balance`.
+CREATE OR REPLACE FUNCTION billing_debit_tell(
+  a billing_credit_account, p_entry uuid, p_kind text, p_amount bigint, p_balance bigint, p_cause billing_cause,
+  p_now timestamptz
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_kind = 'debit' THEN
+    PERFORM customers_event_emit(a.environment_id, a.customer_id, 'credit.consumed', jsonb_build_object(
+      'ledger_entry_id', customers_typeid('led', p_entry), 'amount', p_amount,
+      'source', jsonb_build_object('type', p_cause.source_type, 'id', CASE WHEN p_cause.source_type = 'event'
+        THEN customers_typeid('evt', p_cause.source_id) ELSE p_cause.source_id::text END),
+      'balance', p_balance, 'reserved_balance', a.reserved_mc, 'effective_balance', p_balance - a.reserved_mc), p_now);
+  END IF;
+END $$;
+
+-- Book a debit as billing_debit_book does, and store the account. `p_rings`: true: somebody may have to be told of a low
+-- balance, or of more; null: of the debit itself, and of nothing else; false: nobody. When it is not true, and one block pays
+-- it all, as nearly always, it is three writes in one statement: each function and each statement more would take a twentieth
+-- of a usage event. `a` is as it is stored.
 CREATE OR REPLACE FUNCTION billing_debit_store(
   a billing_credit_account, p_entry uuid, p_kind text, p_amount bigint, p_blocks uuid[], p_amounts bigint[],
   p_missing bigint, p_policy text, p_rings boolean, p_cause billing_cause, p_now timestamptz
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  IF p_rings IS NOT FALSE OR p_missing > 0 OR cardinality(p_blocks) <> 1 OR a.auto_topup_at_mc IS NOT NULL THEN
+  IF p_rings OR p_missing > 0 OR cardinality(p_blocks) <> 1 OR a.auto_topup_at_mc IS NOT NULL THEN
     PERFORM billing_account_store(billing_debit_book(
       a, p_entry, p_kind, p_amount, p_blocks, p_amounts, p_missing, p_policy, p_cause, p_now), p_now);
     RETURN;
@@ -78,6 +95,9 @@ BEGIN
   UPDATE billing_credit_account SET
     balance_mc = a.balance_mc - p_amount, sequence = a.sequence + 1, version = a.version + 1, last_entry_at = p_now
   WHERE customer_id = a.customer_id;
+  IF p_rings IS NULL THEN
+    PERFORM billing_debit_tell(a, p_entry, p_kind, p_amount, a.balance_mc - p_amount, p_cause, p_now);
+  END IF;
 END $$;
 
 -- Tell of an account that went into overdraft by `p_into` just now; not again while it is there.
@@ -115,7 +135,7 @@ BEGIN
     status := 'catch-up-due';
     RETURN;
   END IF;
-  SELECT c.overage_policy, c.overage_limit_mc, c.low_balance_threshold_mc IS NOT NULL OR e.tells_consumption
+  SELECT c.overage_policy, c.overage_limit_mc, billing_debit_rings(c.low_balance_threshold_mc, e.tells_consumption)
     INTO v_policy, v_limit, v_rings
     FROM customers_customer c JOIN customers_environment e ON e.id = c.environment_id WHERE c.id = p_account;
   SELECT p.blocks, p.amounts, p.missing INTO v_blocks, v_amounts, v_missing

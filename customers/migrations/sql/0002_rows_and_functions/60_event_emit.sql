@@ -8,24 +8,29 @@ CREATE OR REPLACE FUNCTION customers_event_emit(
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_id uuid := purser_uuid7();
-    v_payload jsonb;
-    v_sequence bigint;
-    v_about jsonb := '{}';
 BEGIN
-    IF p_customer IS NOT NULL THEN
+    -- One statement: each more would take a tenth of it.
+    WITH customer AS (
         UPDATE customers_customer SET event_sequence = event_sequence + 1
         WHERE id = p_customer AND environment_id = p_environment
-        RETURNING event_sequence, jsonb_build_object(
-            'sequence', event_sequence, 'customer_id', public_id, 'external_customer_id', external_id,
-            'customer', jsonb_build_object('id', public_id, 'external_id', external_id, 'display_name', display_name)
-        ) INTO STRICT v_sequence, v_about;
-    END IF;
-    SELECT coalesce(p_data, '{}') || v_about || jsonb_build_object(
-        'id', customers_typeid('msg', v_id), 'event', p_event, 'created_at', customers_instant(p_now),
-        'environment', kind
-    ) INTO STRICT v_payload FROM customers_environment WHERE id = p_environment;
+        RETURNING event_sequence, public_id, external_id, display_name
+    )
     INSERT INTO customers_outbox_event (id, environment_id, event, customer_id, sequence, payload, occurred_at)
-    VALUES (v_id, p_environment, p_event, p_customer, v_sequence, v_payload, p_now);
+    SELECT v_id, p_environment, p_event, p_customer, c.event_sequence, coalesce(p_data, '{}') || CASE
+        WHEN p_customer IS NULL THEN jsonb_build_object(
+            'id', customers_typeid('msg', v_id), 'event', p_event, 'created_at', customers_instant(p_now),
+            'environment', e.kind)
+        ELSE jsonb_build_object(
+            'id', customers_typeid('msg', v_id), 'event', p_event, 'created_at', customers_instant(p_now),
+            'environment', e.kind, 'sequence', c.event_sequence, 'customer_id', c.public_id,
+            'external_customer_id', c.external_id, 'customer', jsonb_build_object(
+                'id', c.public_id, 'external_id', c.external_id, 'display_name', c.display_name))
+        END, p_now
+    FROM customers_environment e LEFT JOIN customer c ON true
+    WHERE e.id = p_environment AND (p_customer IS NULL OR c.public_id IS NOT NULL);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such customer or environment' USING ERRCODE = 'no_data_found';
+    END IF;
     RETURN v_id;
 END $$;
 
