@@ -29,8 +29,8 @@ app.conf.update(
     # They wait for other people's servers, so they have a queue and a worker of their own.
     task_routes={"customers.webhooks_*": {"queue": "webhooks"}},
     worker_prefetch_multiplier=1,
-    # Celery would close the connection to the database after every task, and the next task begin with nothing planned,
-    # which took longer than many a task itself. What is below does what Django does around a request.
+    # Celery would close the connection to the database after every task, and the next task begin with nothing planned.
+    # What is below does what Django does around a request.
     CELERY_DB_REUSE_MAX=2**31,
     broker_connection_retry_on_startup=True,
     # A web request that rings the doorbell must not wait for a broker that is away: a sweep finds the work.
