@@ -90,8 +90,9 @@ def ordinary_record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now:
                 "metering_usage_many_v1",
                 environment=config.environment_id,
                 config_version=config.version,
-                bys=array_of_texts([party.reference[0] for party in parties]),
-                references=array_of_texts([party.reference[1] for party in parties]),
+                # Lists, for whoever watches changes finds the customers by these.
+                bys=[party.reference[0] for party in parties],
+                references=[party.reference[1] for party in parties],
                 totals=array_of_words([str(party.total_mc) for party in parties]),
                 leasts=array_of_words([str(party.least_mc) for party in parties]),
                 whose=array_of_words([party.place for party in whose]),
