@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from customers.admin.approvable import by_person, changes_of, outcome_of
@@ -22,7 +23,7 @@ from customers.admin.customers import customer_link
 from customers.admin.dialogs import Dialog, Outcome
 from customers.admin.display import badge, code, copyable, instant_shown, json_shown, text_or_nothing
 from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, record_url
-from customers.admin.requests import of_admin
+from customers.admin.requests import of_admin, wants_fragment
 from customers.errors import DomainError
 from customers.kernel.clock import system_now
 from customers.models import Approval, ApprovalState
@@ -39,6 +40,7 @@ from customers.services.approvals import (
 )
 
 DECIDE: Final = "customers.change_approval"
+_PREVIEW: Final = "What it does"
 _TONES: Final = {
     ApprovalState.PENDING: "warning",
     ApprovalState.APPROVED: "good",
@@ -185,7 +187,7 @@ class ApprovalAdmin(RecordAdmin):
             badges=[_state_badge(record), *_glass(record)],
             sections=[
                 Section("Request", _request_facts(record)),
-                _preview_section(request, record) if is_waiting else _kept_section(record),
+                _later_section(record) if is_waiting else _kept_section(record),
                 *_decision(record),
                 Section("Filled in", html=json_shown(record.payload), hint="The form, as its maker sent it."),
             ],
@@ -205,7 +207,24 @@ class ApprovalAdmin(RecordAdmin):
         ]
 
     def further_urls(self) -> list[URLPattern]:
-        return [*limit_urls(self.admin_site), *self.deed_urls(self.deed_view, _DEEDS)]
+        preview = path(
+            "<str:object_id>/preview/",
+            self.admin_site.admin_view(self.preview_view),
+            name="customers_approval_preview",
+        )
+        return [*limit_urls(self.admin_site), preview, *self.deed_urls(self.deed_view, _DEEDS)]
+
+    def preview_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """What a waiting request would do now: inside its page, or as a page for those without scripts."""
+        if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
+            raise PermissionDenied
+        approval = self.found_or_404(request, object_id)
+        html = _preview(request, approval)
+        if wants_fragment(request):
+            return HttpResponse(html)
+        heading = f"{deed_label(approval)}: {amount_text(approval)}"
+        page = Page(heading=heading, kind="Approval", sections=[Section(_PREVIEW, html=html)])
+        return self.page_response(request, approval, page)
 
     def deed_view(self, request: HttpRequest, object_id: str, deed: str) -> HttpResponse:
         approval, chosen = self.found_or_404(request, object_id), _DEEDS[deed]
@@ -300,8 +319,16 @@ def _decision(approval: Approval) -> Iterator[Section]:
     )
 
 
-def _preview_section(request: HttpRequest, approval: Approval) -> Section:
+def _later_section(approval: Approval) -> Section:
+    """The deed is done for it and rolled back, for which the page does not wait."""
+    url = reverse("admin:customers_approval_preview", args=[approval.public_id])
+    return Section(_PREVIEW, html=render_to_string("admin/purser/panel_later.html", {"url": url}))
+
+
+def _preview(request: HttpRequest, approval: Approval) -> str:
     """Then and now, side by side. What is the same to an approval may look different: the balance moves all day."""
+    if approval.state_at(system_now()) != ApprovalState.PENDING:
+        return _kept(approval)
     then = Preview.from_json(approval.preview)
     asked, now, refusal, is_same = of_admin(request), None, "", False
     try:
@@ -316,10 +343,14 @@ def _preview_section(request: HttpRequest, approval: Approval) -> Section:
         "is_same": is_same,
         "is_waiting": True,
     }
-    return Section("What it does", html=render_to_string("admin/purser/approval_previews.html", context))
+    return render_to_string("admin/purser/approval_previews.html", context)
 
 
 def _kept_section(approval: Approval) -> Section:
+    return Section(_PREVIEW, html=_kept(approval))
+
+
+def _kept(approval: Approval) -> str:
     then = Preview.from_json(approval.preview)
     context = {"then": {"changes": changes_of(then), "notes": then.notes}, "is_waiting": False}
-    return Section("What it does", html=render_to_string("admin/purser/approval_previews.html", context))
+    return render_to_string("admin/purser/approval_previews.html", context)
