@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from django.core.cache import cache
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -16,7 +15,6 @@ from billing.models import CreditBlock, Hold, Invoice, LedgerEntry, Verification
 from billing.selectors.invoice_overview import InvoiceTotals, invoice_totals
 from billing.selectors.overview import (
     CreditTotals,
-    burned_by_day,
     credit_totals,
     last_verification,
     lowest_balances,
@@ -37,15 +35,13 @@ from customers.models import (
 from customers.selectors.overview import WAITING_MAX, CustomerTotals, WebhookHealth, customer_totals
 from customers.services.approvals import amount_text
 from metering.models import UsageEvent
-from metering.selectors.overview import metering_begun, usage_on
+from metering.selectors.overview import DayOfMetric, metering_begun, usage_by_day
 from metering.services.event_partitions import month_after
 from subscriptions.admin.terms_text import money_text
 from subscriptions.models import Subscription, SubscriptionState
 from subscriptions.selectors.overview import SubscriptionTotals, subscription_totals
 
 _DAYS: Final = 30
-#: Past days hardly change; today is always read.
-_CACHE_SECONDS: Final = 60
 _ATTENTION_MAX: Final = 6
 
 
@@ -87,7 +83,8 @@ class Step:
 class _Numbers:
     credits: CreditTotals
     customers: CustomerTotals
-    usage: list[Any]
+    #: Of today.
+    usage: list[DayOfMetric]
     burned: dict[date, int]
     low: int
     lowest: list[Customer]
@@ -129,44 +126,35 @@ def _home(request: HttpRequest) -> dict[str, Any]:
 
 
 def _numbers(environment: Environment, now: datetime) -> _Numbers:
-    is_clocked = environment.frozen_at is not None
     totals = credit_totals(environment_id=environment.id, now=now)
-    usage, has_coming_partition = usage_on(
+    today = now.date()
+    days, has_coming_partition = usage_by_day(
         environment_id=environment.id,
-        day=now.date(),
-        is_clocked=is_clocked,
+        since=today - timedelta(days=_DAYS - 1),
+        until=today + timedelta(days=1),
         coming=month_after(system_now(), 1),
     )
     low, lowest = lowest_balances(limit=_ATTENTION_MAX) if totals.accounts else (0, [])
     return _Numbers(
         credits=totals,
         customers=customer_totals(environment_id=environment.id, wall_now=system_now()),
-        usage=usage,
-        burned=_burned(environment, now.date(), is_clocked),
+        usage=[each for each in days if each.day == today],
+        burned=_burned(days),
         low=low,
         lowest=lowest,
         health=last_verification() if totals.accounts else None,
         subscriptions=subscription_totals(environment_id=environment.id, named=_ATTENTION_MAX),
         invoices=invoice_totals(environment_id=environment.id, now=now),
         has_coming_partition=has_coming_partition,
-        today=now.date(),
+        today=today,
     )
 
 
-def _burned(environment: Environment, today: date, is_clocked: bool) -> dict[date, int]:
-    def read(since: date, until: date) -> dict[date, int]:
-        return burned_by_day(environment_id=environment.id, since=since, until=until, is_clocked=is_clocked)
-
-    first, tomorrow = today - timedelta(days=_DAYS - 1), today + timedelta(days=1)
-    if is_clocked:
-        return read(first, tomorrow)
-    key = f"home-burned:{environment.id}:{today}"
-    past = cache.get(key)
-    if past is not None:
-        return {**past, **read(today, tomorrow)}
-    everything = read(first, tomorrow)
-    cache.set(key, {day: burned for day, burned in everything.items() if day != today}, _CACHE_SECONDS)
-    return everything
+def _burned(days: list[DayOfMetric]) -> dict[date, int]:
+    burned: dict[date, int] = {}
+    for each in days:
+        burned[each.day] = burned.get(each.day, 0) + each.cost_mc
+    return burned
 
 
 def _tiles(numbers: _Numbers) -> Iterator[Tile]:
@@ -188,7 +176,7 @@ def _tiles(numbers: _Numbers) -> Iterator[Tile]:
         url=list_url(CreditBlock, state__exact="live"),
         icon="account_balance_wallet",
     )
-    events = sum(line[1] for line in numbers.usage)
+    events = sum(each.events for each in numbers.usage)
     yield Tile(
         label="Burned today",
         value=credits_text(numbers.burned.get(numbers.today, 0)),
@@ -354,12 +342,12 @@ def _bars(numbers: _Numbers) -> list[Bar]:
 def _usage_lines(numbers: _Numbers) -> list[dict[str, Any]]:
     return [
         {
-            "key": key,
-            "events": f"{events:,}",
-            "credits": credits_text(cost),
-            "url": list_url(UsageEvent, metric=key),
+            "key": each.metric_key,
+            "events": f"{each.events:,}",
+            "credits": credits_text(each.cost_mc),
+            "url": list_url(UsageEvent, metric=each.metric_key),
         }
-        for key, events, _, cost in numbers.usage[:8]
+        for each in numbers.usage[:8]
     ]
 
 

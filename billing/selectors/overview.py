@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,8 +11,7 @@ from django.db.models import Count, F, Q, QuerySet, Window
 from django.db.models.lookups import LessThanOrEqual
 
 from billing.models import VerificationRun
-from customers.kernel.database import call_all, call_one
-from customers.kernel.ids import uuid7_floor
+from customers.kernel.database import call_one
 from customers.models import Customer
 
 # Accounts on which time has done something that nobody booked yet are read through the kernel, the others as they are.
@@ -31,12 +30,6 @@ SELECT coalesce(sum(greatest(balance_mc, 0)), 0)::bigint, coalesce(sum(greatest(
   (SELECT count(*) FROM billing_hold WHERE environment_id = $1 AND state = 'active'),
   EXISTS (SELECT FROM billing_credit_block WHERE environment_id = $1)
 FROM standing
-"""
-# By id first, because an index has that; an entry is never stored before it happened.
-_BURNED: Final = """
-SELECT (occurred_at AT TIME ZONE 'UTC')::date, -sum(amount_mc)::bigint FROM billing_ledger_entry
-WHERE environment_id = $1 AND id >= $2 AND occurred_at >= $3 AND occurred_at < $4 AND kind = 'debit'
-GROUP BY 1
 """
 
 _EFFECTIVE: Final = F("credit_account__balance_mc") - F("credit_account__reserved_mc")
@@ -70,21 +63,6 @@ def credit_totals(*, environment_id: UUID, now: datetime) -> CreditTotals:
         open_holds=row[5],
         has_blocks=row[6],
     )
-
-
-def burned_by_day(*, environment_id: UUID, since: date, until: date, is_clocked: bool) -> dict[date, int]:
-    """Debits in mc per day (UTC), from `since` up to and without `until`; days without any are not there.
-
-    Ids are given by the wall clock, so under a test clock they do not tell which rows can be left out.
-    """
-    begin, end = _midnight(since), _midnight(until)
-    first_id = UUID(int=0) if is_clocked else uuid7_floor(begin)
-    rows = call_all(_BURNED, [environment_id, first_id, begin, end])
-    return {row[0]: row[1] for row in rows}
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def low_balances() -> QuerySet[Customer]:

@@ -59,6 +59,27 @@ BEGIN
   ORDER BY t.began, m.key;
 END $$;
 
+-- The days (UTC) from `p_from` up to, without, `p_to`, of all customers together: the hours, and what they do not know yet. A
+-- void that came after its event was added up is left out once the hours know of it.
+CREATE OR REPLACE FUNCTION metering_usage_days_v1(p_environment uuid, p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (day date, metric_key text, events bigint, cost bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+  SELECT d.day, m.key::text, sum(d.events)::bigint, sum(d.cost)::bigint
+  FROM (
+    SELECT (h.hour AT TIME ZONE 'UTC')::date AS day, h.metric_id, h.events, h.cost_mc AS cost
+    FROM metering_usage_hour_of_all h
+    WHERE h.environment_id = p_environment AND h.hour >= p_from AND h.hour < p_to
+    UNION ALL
+    SELECT (e.occurred_at AT TIME ZONE 'UTC')::date, e.metric_id, 1, e.cost_mc
+    FROM metering_usage_event e, metering_usage_watermark w
+    WHERE w.id = 1 AND e.environment_id = p_environment AND e.recorded_xid >= w.recorded_before
+      AND (w.stored_before IS NULL OR e.created_at >= w.stored_before)
+      AND e.occurred_at >= p_from AND e.occurred_at < p_to
+      AND NOT EXISTS (SELECT FROM metering_event_void v WHERE v.event_id = e.id)
+  ) d JOIN metering_metric m ON m.id = d.metric_id
+  GROUP BY 1, 2
+$$;
+
 -- The period an hour belongs to, in UTC, as far as it was asked for.
 CREATE OR REPLACE FUNCTION metering_usage_period(
   p_group text, p_hour timestamptz, p_from timestamptz, p_to timestamptz, OUT began timestamptz, OUT ended timestamptz

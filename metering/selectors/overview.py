@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Final
 from uuid import UUID
 
 from django.db.models import Exists
 
 from customers.kernel.database import call_all
-from customers.kernel.ids import uuid7_floor
 from metering.models import BillableMetric, MeteringRule
 from metering.selectors.event_partitions import EVENT_PARTITION_IS_THERE
 
-# By id first, because an index has that; an event is never stored before it was received.
-_TODAY: Final = f"""
-SELECT p.is_there, u.* FROM ({EVENT_PARTITION_IS_THERE.replace("$1", "$5")}) AS p(is_there) LEFT JOIN (
-  SELECT m.key, count(*) AS events, sum(e.units), sum(e.cost_mc)::bigint FROM metering_usage_event e
-  JOIN metering_metric m ON m.id = e.metric_id
-  WHERE e.environment_id = $1 AND e.id >= $2 AND e.received_at >= $3 AND e.received_at < $4
-  GROUP BY m.key
-) u ON true ORDER BY u.events DESC
+_DAYS: Final = f"""
+SELECT p.is_there, u.* FROM ({EVENT_PARTITION_IS_THERE.replace("$1", "$4")}) AS p(is_there)
+LEFT JOIN metering_usage_days_v1($1, $2, $3) AS u ON true ORDER BY u.day, u.events DESC, u.metric_key
 """  # noqa: S608 - our own text
 
 
-def usage_on(
-    *, environment_id: UUID, day: date, is_clocked: bool, coming: datetime
-) -> tuple[list[tuple[str, int, Decimal, int]], bool]:
-    """A day's usage (UTC): metric key, events, units, cost in mc; the metric with most events first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayOfMetric:
+    """What everybody used of a metric on a day (UTC), by when it happened; voided events are not in it."""
+
+    day: date
+    metric_key: str
+    events: int
+    cost_mc: int
+
+
+def usage_by_day(
+    *, environment_id: UUID, since: date, until: date, coming: datetime
+) -> tuple[list[DayOfMetric], bool]:
+    """The days from `since` up to and without `until`, of each the metric with most events first.
 
     And whether events that are stored at `coming` have a partition of their month.
     """
-    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    first_id = UUID(int=0) if is_clocked else uuid7_floor(begin)
-    rows = call_all(_TODAY, [environment_id, first_id, begin, begin + timedelta(days=1), coming])
-    return [(row[1], row[2], row[3], row[4]) for row in rows if row[1] is not None], bool(rows[0][0])
+    rows = call_all(_DAYS, [environment_id, _midnight(since), _midnight(until), coming])
+    days = [
+        DayOfMetric(day=day, metric_key=key, events=events, cost_mc=cost)
+        for _, day, key, events, cost in rows
+        if day is not None
+    ]
+    return days, bool(rows[0][0])
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def metering_begun() -> tuple[bool, bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
@@ -16,9 +16,10 @@ from customers.kernel.clock import system_now
 from customers.kernel.database import environment_scope
 from customers.kernel.instants import instant_text
 from metering.models import UsageHour
+from metering.selectors.overview import usage_by_day
 from metering.services.usage import UsageInput, usage_record
 from metering.services.usage_rollups import usage_rebuild, usage_roll
-from tests.conftest import Api, Character, make_character
+from tests.conftest import Api, Character, World, make_character
 from tests.making import give, make_metric, use
 from tests.metering.rolling import roll
 
@@ -337,3 +338,45 @@ def test_hours_and_events_agree_when_there_is_no_lag(events: Any, kind: str) -> 
                 exact["event_count"],
                 exact["cost"],
             )
+
+
+def days(world: World) -> list[tuple[str, str, int, int]]:
+    with environment_scope(world.id):
+        found, _ = usage_by_day(
+            environment_id=world.id, since=date(2026, 4, 3), until=date(2026, 4, 5), coming=system_now()
+        )
+    return [(each.day.isoformat(), each.metric_key, each.events, each.cost_mc) for each in found]
+
+
+def test_everybodys_days_are_the_same_before_the_roll_up_and_after_it(priced: Api, acme: Character) -> None:
+    # given: what happened before, on, between and after the days that are asked for
+    for units, stamp in (
+        (9, "2026-04-02T23:59:59Z"),
+        (3, "2026-04-03T00:00:00Z"),
+        (1, "2026-04-03T23:59:59Z"),
+        (5, "2026-04-04T10:00:00Z"),
+        (7, "2026-04-05T00:00:00Z"),
+    ):
+        assert use(priced, units, timestamp=stamp).status == 202
+    expected = [("2026-04-03", "api_call", 2, 4_000), ("2026-04-04", "api_call", 1, 5_000)]
+    assert days(acme.test) == expected
+    assert days(acme.live) == []
+    # when
+    roll()
+    assert use(priced, 2, timestamp="2026-04-04T11:00:00Z").status == 202
+    # then
+    assert days(acme.test) == [expected[0], ("2026-04-04", "api_call", 2, 7_000)]
+    roll()
+    assert days(acme.test) == [expected[0], ("2026-04-04", "api_call", 2, 7_000)]
+
+
+def test_a_voided_event_is_in_nobodys_day(priced: Api, acme: Character) -> None:
+    # given
+    event = use(priced, 3, timestamp="2026-04-03T09:00:00Z")["event_id"]
+    # when
+    voided = priced.post(f"/v1/events/{event}/void", {"reason": "sent twice"}, idempotency_key="void")
+    assert voided.status == 200
+    # then
+    assert days(acme.test) == []
+    roll()
+    assert days(acme.test) == []
