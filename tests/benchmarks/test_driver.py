@@ -86,7 +86,7 @@ def test_alternatives_take_turns_and_the_order_turns_round() -> None:
 def test_a_missed_aim_is_said() -> None:
     figures = {
         name: {"per_second": 10.0, "p99_ms": 1.0, "server_us": 1.0}
-        for name in ("purser", "empty view", "naive")
+        for name in ("purser", "empty view", "naive", "purser, crowded", "empty view, crowded")
     }
 
     found = result(

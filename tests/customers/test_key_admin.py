@@ -164,4 +164,4 @@ def test_ten_wrong_passwords_lock_the_login(client, operator):
 
     assert answers[-1] == 429
     assert right.status_code == 429
-    assert "Too many wrong passwords" in right.content.decode()
+    assert "Too many failed logins" in right.content.decode()
