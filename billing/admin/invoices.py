@@ -48,7 +48,16 @@ from billing.services.invoice_settings import invoice_settings_update
 from customers.admin.customers import customer_link
 from customers.admin.dialogs import Change, Dialog, Outcome, caller_of
 from customers.admin.display import badge, copyable, instant_shown, json_shown, text_or_nothing
-from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, list_url, record_url
+from customers.admin.records import (
+    Button,
+    Fact,
+    Page,
+    RecordAdmin,
+    Section,
+    deed_buttons,
+    list_url,
+    record_url,
+)
 from customers.admin.requests import environment_of, of_admin
 from customers.kernel.ids import typeid_parse, uuid_parse
 from customers.models import Customer
@@ -173,17 +182,7 @@ class InvoiceAdmin(RecordAdmin):
         )
 
     def _deeds(self, request: HttpRequest, invoice: Invoice) -> list[Button]:
-        return [
-            Button(
-                action.label,
-                action_url(invoice, action.slug),
-                icon=action.icon,
-                tone=action.tone,
-                opens_dialog=True,
-            )
-            for action in actions_offered(invoice)
-            if request.user.has_perm(action.permission)
-        ]
+        return deed_buttons(request, actions_offered(invoice), partial(action_url, invoice))
 
     # --- Deeds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -54,6 +54,32 @@ class Button:
     icon: str = ""
     tone: str = "plain"
     opens_dialog: bool = False
+
+
+class Offered(Protocol):
+    """A deed that a record's page offers, to whoever has its permission."""
+
+    @property
+    def slug(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def icon(self) -> str: ...
+    @property
+    def tone(self) -> str: ...
+    @property
+    def permission(self) -> str: ...
+
+
+def deed_buttons(
+    request: HttpRequest, offered: Iterable[Offered], url_of: Callable[[str], str]
+) -> list[Button]:
+    """The buttons of these deeds, as far as the person may do them; `url_of` is told a deed's slug."""
+    return [
+        Button(deed.label, url_of(deed.slug), icon=deed.icon, tone=deed.tone, opens_dialog=True)
+        for deed in offered
+        if request.user.has_perm(deed.permission)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

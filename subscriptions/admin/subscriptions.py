@@ -22,7 +22,7 @@ from customers.admin.display import (
     instant_shown,
     json_shown,
 )
-from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, record_url
+from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, deed_buttons, record_url
 from customers.admin.requests import environment_of, of_admin
 from customers.kernel.ids import typeid_parse, uuid_parse
 from customers.selectors.customers import customers_search
@@ -163,17 +163,7 @@ class SubscriptionAdmin(RecordAdmin):
         )
 
     def _buttons(self, request: HttpRequest, subscription: Subscription) -> list[Button]:
-        return [
-            Button(
-                action.label,
-                action_url(subscription, action.slug),
-                icon=action.icon,
-                tone=action.tone,
-                opens_dialog=True,
-            )
-            for action in actions_offered(subscription)
-            if request.user.has_perm(action.permission)
-        ]
+        return deed_buttons(request, actions_offered(subscription), partial(action_url, subscription))
 
     # --- Deeds
 
