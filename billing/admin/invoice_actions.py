@@ -32,6 +32,7 @@ from customers.kernel.caller import Caller
 CHANGE: Final = "billing.change_invoice"
 #: What takes two people above a limit (invoice_approvals.py). To pay money back has one of its own.
 VOID, MARK_PAID, CREDIT, REFUND = "invoices.void", "invoices.mark_paid", "invoices.credit", "invoices.refund"
+GIVE_UP: Final = "invoices.give_up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +170,9 @@ def _credit(act: InvoiceAct) -> None:
 
 def _give_up(act: InvoiceAct) -> None:
     invoice = invoice_locked(caller=act.caller, invoice_id=act.invoice.id)
-    invoice_uncollectible(caller=act.caller, invoice=invoice, reason=act.data["reason"], now=act.now)
+    invoice_uncollectible(
+        caller=act.caller, invoice=invoice, data=act.metadata, reason=act.data["reason"], now=act.now
+    )
 
 
 def _email(act: InvoiceAct) -> None:
@@ -273,6 +276,7 @@ invoice_action_register(
         done="Given up:",
         intro="Nobody tries to charge it any longer. Should the money come nevertheless, it can be marked as paid.",
         tone="danger",
+        limit=InvoiceLimit(deed=lambda _: GIVE_UP, amount_minor=_owed),
     )
 )
 invoice_action_register(

@@ -1,4 +1,4 @@
-"""Deeds on invoices that take a second person above a limit, in money: void, credit, refund, mark as paid."""
+"""Deeds on invoices that take a second person above a limit, in money: void, credit, refund, mark as paid, give up."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from billing.admin.invoice_actions import (
     CHANGE,
     CREDIT,
+    GIVE_UP,
     MARK_PAID,
     REFUND,
     VOID,
@@ -39,12 +40,19 @@ from customers.services.approval_deeds import (
 )
 
 #: By the button that does it.
-_SLUGS: Final = {VOID: "void", MARK_PAID: "mark-paid", CREDIT: "credit-note", REFUND: "credit-note"}
+_SLUGS: Final = {
+    VOID: "void",
+    MARK_PAID: "mark-paid",
+    CREDIT: "credit-note",
+    REFUND: "credit-note",
+    GIVE_UP: "uncollectible",
+}
 _LABELS: Final = {
     VOID: "Void an invoice",
     MARK_PAID: "Mark an invoice as paid",
     CREDIT: "Credit an invoice",
     REFUND: "Pay an invoice back",
+    GIVE_UP: "Give up an invoice",
 }
 
 

@@ -1,4 +1,4 @@
-"""Two people for what gives money away by hand: voiding, crediting, paying back and marking as paid, above a limit."""
+"""Two people for what gives money away by hand: voiding, crediting, paying back, marking as paid, giving up."""
 
 from __future__ import annotations
 
@@ -100,18 +100,18 @@ def limit(world: World, role: str, deed: str, amount: int | None, currency: str 
         )
 
 
-@pytest.mark.parametrize("slug", ["void", "mark-paid", "credit-note"])
+@pytest.mark.parametrize("slug", ["void", "mark-paid", "credit-note", "uncollectible"])
 def test_up_to_the_limit_one_person_does_it(world: World, maker: Desk, customer: Customer, slug: str) -> None:
     invoice = issued(world, customer, 100_000)
 
     answer = maker.send(deed(invoice, slug), {**WHY, "kind": "reduction"})
 
     assert answer.status_code == 302
-    expected = InvoiceStatus.VOID if slug == "void" else InvoiceStatus.PAID
-    assert again(world, invoice).status == expected
+    given_up = {"void": InvoiceStatus.VOID, "uncollectible": InvoiceStatus.UNCOLLECTIBLE}
+    assert again(world, invoice).status == given_up.get(slug, InvoiceStatus.PAID)
 
 
-@pytest.mark.parametrize("slug", ["void", "mark-paid", "credit-note"])
+@pytest.mark.parametrize("slug", ["void", "mark-paid", "credit-note", "uncollectible"])
 def test_above_it_the_form_says_so_and_does_nothing(
     world: World, maker: Desk, customer: Customer, slug: str
 ) -> None:
@@ -148,6 +148,25 @@ def test_an_approved_void_is_done_in_the_makers_name_and_says_who_let_it(
         "approval": approval.public_id,
         "approved_by": f"user:{checker.user.username}",
     }
+
+
+def test_what_is_given_up_says_who_let_it(
+    world: World, maker: Desk, checker: Desk, customer: Customer
+) -> None:
+    invoice = issued(world, customer, 250_000)
+
+    approval = ask(maker, world, invoice, "uncollectible")
+
+    assert (approval.deed, approval.amount) == ("invoices.give_up", 250_000)
+    assert again(world, invoice).status == InvoiceStatus.ISSUED
+    assert "Give up an invoice: 2,500.00 USD" in checker.open(page_of(approval))
+    assert approve(checker, approval).status_code == 302
+    assert again(world, invoice).status == InvoiceStatus.UNCOLLECTIBLE
+    [event] = [event for event in events(world, invoice) if event.type == "invoice.uncollectible"]
+    assert (event.actor, event.data["approved_by"]) == (
+        f"user:{maker.user.username}",
+        f"user:{checker.user.username}",
+    )
 
 
 def test_an_approved_payment_by_hand_keeps_what_the_bank_said(
