@@ -159,7 +159,8 @@ if OPENID_ISSUER and not OPENID_CLIENT_ID:
     raise ImproperlyConfigured(
         "OPENID_ISSUER needs an OPENID_CLIENT_ID, and usually an OPENID_CLIENT_SECRET."
     )
-OPENID_TRUST_SECOND_FACTOR = env.bool("OPENID_TRUST_SECOND_FACTOR", default=True)
+# Off: a second factor is there for the day on which the provider itself is taken over.
+OPENID_TRUST_SECOND_FACTOR = env.bool("OPENID_TRUST_SECOND_FACTOR", default=False)
 X_FRAME_OPTIONS = "DENY"
 # Ten wrong passwords for a name from one address, and that pair waits a quarter of an hour.
 AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT", default=10)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import re
 import secrets
 from collections.abc import Mapping
@@ -35,6 +36,8 @@ from customers.models import User
 #: How long somebody may take at the provider.
 BEGUN_SECONDS: Final = 600
 _USERNAME_MAX: Final = 150
+
+_log: Final = logging.getLogger("purser.login")
 
 
 class SignInRefused(Exception):
@@ -330,7 +333,11 @@ def _text(value: Any) -> str:
 
 def _roles_set(provider: Provider, user: User, roles: set[str]) -> None:
     """Roles that the provider can give are its to give and to take; the others are left as they are."""
-    theirs = Group.objects.filter(name__in=set(provider.roles.values()))
+    named = set(provider.roles.values())
+    theirs = Group.objects.filter(name__in=named)
+    unknown = named - {group.name for group in theirs}
+    if unknown:
+        _log.error("OPENID_ROLES gives roles that are not here", extra={"roles": sorted(unknown)})
     given = [group for group in theirs if group.name in roles]
     user.groups.remove(*[group for group in theirs if group.name not in roles])
     user.groups.add(*given)

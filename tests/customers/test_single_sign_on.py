@@ -16,6 +16,7 @@ import requests
 from django.conf import LazySettings
 from django.test import Client
 
+from config.checks import roles_of_single_sign_on
 from config.roles import roles_seed
 from customers.gateways.openid_provider import provider_forget
 from customers.kernel.database import environment_scope
@@ -471,6 +472,7 @@ def with_second_factor(provider: OpenIDProvider, browser: Browser, acme: Charact
 def test_our_second_factor_is_asked_for_unless_the_provider_has_asked(
     provider: OpenIDProvider, browser: Browser, acme: Character, settings: LazySettings
 ) -> None:
+    settings.OPENID_TRUST_SECOND_FACTOR = True
     with_second_factor(provider, browser, acme)
 
     once = Browser()
@@ -489,7 +491,7 @@ def test_our_second_factor_is_asked_for_unless_the_provider_has_asked(
 def test_where_one_is_required_the_providers_will_do(
     provider: OpenIDProvider, browser: Browser, settings: LazySettings
 ) -> None:
-    settings.SECOND_FACTOR_REQUIRED = True
+    settings.SECOND_FACTOR_REQUIRED = settings.OPENID_TRUST_SECOND_FACTOR = True
     browser.log_in()
     assert browser.client.get("/admin/")["Location"].partition("?")[0] == SET_UP
     provider.person["amr"] = ["mfa"]
@@ -541,3 +543,32 @@ def test_logins_and_refusals_are_on_the_record(
         "subject": [None, provider.person["sub"]],
         "person": [None, "made"],
     }
+
+
+def test_nobodys_second_factor_is_believed_unless_somebody_says_so(
+    provider: OpenIDProvider, browser: Browser, acme: Character
+) -> None:
+    with_second_factor(provider, browser, acme)
+    provider.person["amr"] = ["pwd", "mfa"]
+
+    again = Browser()
+    again.log_in()
+
+    assert again.client.get("/admin/")["Location"].partition("?")[0] == CHECK
+
+
+def test_a_role_that_is_not_here_is_told_of(
+    provider: OpenIDProvider, browser: Browser, settings: LazySettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.OPENID_ROLES = {"billing": "financ", "helpdesk": "support"}
+
+    browser.log_in()
+
+    (said,) = [record for record in caplog.records if "roles that are not here" in record.message]
+    assert said.levelname == "ERROR"
+    assert said.__dict__["roles"] == ["financ"]
+    assert [(message.id, "'financ'" in message.msg) for message in roles_of_single_sign_on()] == [
+        ("purser.W001", True)
+    ]
+    settings.OPENID_ROLES = {"helpdesk": "support"}
+    assert roles_of_single_sign_on() == []
