@@ -1,4 +1,4 @@
-"""The functions in the migrated database are those in the files one reads."""
+"""The functions in the migrated database, and those that migrations run, are those in the files one reads."""
 
 from __future__ import annotations
 
@@ -48,6 +48,18 @@ def test_the_database_has_what_the_file_says(path):
     for name, bodies in said.items():
         missing = bodies - present.get(name, set())
         assert len(missing) == (name in BY_VERSION), f"{name} of {path.name} is not what the migrations made"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_newest_frozen_copy_says_what_the_file_says(path):
+    """Grants and comments too, which the database does not tell."""
+    app, folder, name = path.relative_to(ROOT).parts
+    copies = sorted((ROOT / app / "migrations/sql").glob(f"*/{folder}/{name}"))
+
+    assert copies, f"no migration runs {folder}/{name}"
+    assert copies[-1].read_text() == path.read_text(), (
+        f"{copies[-1].relative_to(ROOT)} is not the present text"
+    )
 
 
 def test_the_files_say_everything_the_database_has():

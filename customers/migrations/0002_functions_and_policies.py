@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from django.db import migrations
+
+from customers.kernel.rows import append_only, environment_rows
+from customers.kernel.sql_files import frozen_sql
+
+_TABLES = (
+    "customers_api_key",
+    "customers_audit_record",
+    "customers_customer",
+    "customers_idempotency_record",
+    "customers_outbox_event",
+    "customers_job",
+    "customers_job_result",
+    "customers_webhook_endpoint",
+    "customers_webhook_delivery",
+    "customers_webhook_attempt",
+    "customers_webhook_lane",
+    "customers_webhook_slot",
+    "customers_approval",
+    "customers_approval_limit",
+    "customers_import",
+    "customers_import_row",
+)
+_OF_THE_KERNEL = """
+GRANT SELECT, UPDATE ON customers_environment, customers_api_key, customers_webhook_endpoint TO purser_kernel;
+GRANT SELECT, INSERT, UPDATE ON customers_customer, customers_webhook_slot TO purser_kernel;
+GRANT SELECT, INSERT, UPDATE, DELETE ON customers_idempotency_record, customers_outbox_event,
+  customers_webhook_delivery, customers_webhook_lane TO purser_kernel;
+GRANT SELECT, INSERT, DELETE ON customers_webhook_attempt TO purser_kernel;
+GRANT SELECT ON customers_job, customers_approval TO purser_kernel;
+"""
+_OF_THE_APPLICATION = """
+REVOKE DELETE, TRUNCATE ON customers_customer, customers_approval FROM purser_app;
+REVOKE UPDATE, DELETE, TRUNCATE ON customers_audit_record FROM purser_app;
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON customers_outbox_event FROM purser_app;
+GRANT UPDATE (dispatched_at) ON customers_outbox_event TO purser_app;
+"""
+_APPROVALS = """
+CREATE TRIGGER customers_approval_changes_once BEFORE UPDATE ON customers_approval
+FOR EACH ROW EXECUTE FUNCTION customers_approval_guard();
+CREATE TRIGGER customers_approval_is_never_removed BEFORE DELETE ON customers_approval
+FOR EACH ROW EXECUTE FUNCTION customers_refuse_change();
+CREATE TRIGGER customers_approval_is_never_emptied BEFORE TRUNCATE ON customers_approval
+FOR EACH STATEMENT EXECUTE FUNCTION customers_refuse_change();
+"""
+_SEARCH = """
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
+CREATE INDEX customers_by_any_name ON customers_customer
+USING gin (customers_search_text(display_name, external_id, name, email, public_id) gin_trgm_ops);
+"""
+_SPACE = """
+-- Every event counts up a number in the customer's row. Without room beside it the row moved, and with it an entry in each
+-- of its indexes, that of the search too.
+ALTER TABLE customers_customer SET (fillfactor = 70);
+-- Room to write a claim beside the row it is for.
+ALTER TABLE customers_webhook_lane SET (fillfactor = 50);
+ALTER TABLE customers_webhook_slot SET (fillfactor = 50);
+"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [("customers", "0001_initial")]
+
+    operations = [
+        frozen_sql(__file__, "sql"),
+        environment_rows(*_TABLES),
+        append_only("customers_audit_record"),
+        migrations.RunSQL(_OF_THE_KERNEL, migrations.RunSQL.noop),
+        migrations.RunSQL(_OF_THE_APPLICATION, migrations.RunSQL.noop),
+        migrations.RunSQL(_APPROVALS, migrations.RunSQL.noop),
+        migrations.RunSQL(_SEARCH, migrations.RunSQL.noop),
+        migrations.RunSQL(_SPACE, migrations.RunSQL.noop),
+    ]
