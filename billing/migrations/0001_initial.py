@@ -6,6 +6,7 @@ import django.db.models.lookups
 from django.db import migrations, models
 
 import customers.kernel.ids
+from customers.kernel.tables import CreateModels
 
 
 class Migration(migrations.Migration):
@@ -1705,3 +1706,5 @@ class Migration(migrations.Migration):
             },
         ),
     ]
+
+    operations = [CreateModels(*operations)]

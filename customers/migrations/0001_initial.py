@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 import customers.kernel.ids
+from customers.kernel.tables import CreateModels
 
 
 class Migration(migrations.Migration):
@@ -1202,3 +1203,5 @@ class Migration(migrations.Migration):
             },
         ),
     ]
+
+    operations = [CreateModels(*operations)]

@@ -12,6 +12,7 @@ from django.db import migrations, models
 import customers.kernel.ids
 import metering.models.usage_event
 from customers.kernel.partitioned import CreatePartitionedModel
+from customers.kernel.tables import CreateModels
 
 
 class Migration(migrations.Migration):
@@ -888,3 +889,5 @@ class Migration(migrations.Migration):
             },
         ),
     ]
+
+    operations = [CreateModels(*operations)]

@@ -2,6 +2,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 import customers.kernel.ids
+from customers.kernel.tables import CreateModels
 
 
 class Migration(migrations.Migration):
@@ -1030,3 +1031,5 @@ class Migration(migrations.Migration):
             },
         ),
     ]
+
+    operations = [CreateModels(*operations)]
