@@ -18,6 +18,7 @@ _VIEW: Final = (
     "customers.view_environment",
     "customers.view_apikey",
     "customers.view_customer",
+    "customers.view_customernote",
     "customers.view_auditrecord",
     "customers.view_outboxevent",
     "customers.view_webhookendpoint",
@@ -43,11 +44,14 @@ _VIEW: Final = (
     "subscriptions.view_subscription",
 )
 _MOVE_CREDITS: Final = ("billing.grant_credits", "billing.adjust_credits", "billing.refund_credits")
+#: To write to colleagues about a customer. Everybody withdraws their own notes; those of others, who has `change`.
+_NOTE: Final = ("customers.add_customernote",)
 #: To approve and reject what others ask for above their limits (docs/approvals.md).
 _DECIDE: Final = ("customers.change_approval",)
 _BILL: Final = ("billing.change_invoice", "billing.change_invoicesettings")
 _SUPPORT: Final = (
     *_MOVE_CREDITS,
+    *_NOTE,
     "customers.change_customer",
     "customers.change_webhookdelivery",
     "subscriptions.add_subscription",
@@ -57,6 +61,7 @@ _OPERATE: Final = (
     *_DECIDE,
     "customers.add_customer",
     "customers.delete_customer",
+    "customers.change_customernote",
     "customers.add_webhookendpoint",
     "customers.change_webhookendpoint",
     "customers.change_job",
@@ -88,7 +93,7 @@ ROLES: Final = {
     "viewer": _VIEW,
     "support": (*_VIEW, *_SUPPORT),
     "operator": (*_VIEW, *_SUPPORT, *_OPERATE, *_BILL, *_IMPORT),
-    "finance": (*_VIEW, *_MOVE_CREDITS, *_DECIDE, *_BILL, *_IMPORT),
+    "finance": (*_VIEW, *_MOVE_CREDITS, *_NOTE, *_DECIDE, *_BILL, *_IMPORT),
     "owner": (*_VIEW, *_SUPPORT, *_OPERATE, *_BILL, *_IMPORT, *_OWN),
 }
 

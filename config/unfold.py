@@ -115,6 +115,7 @@ UNFOLD: dict[str, Any] = {
                         "subscriptions_subscription",
                         "subscriptions.view_subscription",
                     ),
+                    _item("Notes", "sticky_note_2", "customers_customernote", "customers.view_customernote"),
                     _item("Ledger", "receipt_long", "billing_ledgerentry", "billing.view_ledgerentry"),
                     _item("Blocks", "stacks", "billing_creditblock", "billing.view_creditblock"),
                     _item("Holds", "lock_clock", "billing_hold", "billing.view_hold"),

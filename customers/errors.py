@@ -78,6 +78,12 @@ class CustomerNotFound(NotFound):
     code, title = "customer-not-found", "There is no such customer"
 
 
+class NoteNotFound(NotFound):
+    """No note about a customer has this id in this environment."""
+
+    code, title = "note-not-found", "There is no such note"
+
+
 class JobNotFound(NotFound):
     """No job has this id in the environment of the API key."""
 
@@ -112,6 +118,12 @@ class JobFinished(Conflict):
     """The job is done, failed or canceled already, so it cannot be canceled. What it found stays."""
 
     code, title = "job-finished", "The job is finished"
+
+
+class NoteWithdrawn(Conflict):
+    """Somebody has withdrawn this note already; its text is gone. Nothing more was done."""
+
+    code, title = "note-withdrawn", "The note is withdrawn"
 
 
 class ApprovalNotFound(NotFound):

@@ -16,10 +16,11 @@ from billing.errors import InsufficientCredits
 from billing.services.catch_up import catch_up_run
 from billing.services.credits import credits_adjust, credits_grant
 from config.demo.catalogue import METRICS, DemoMetric
-from config.demo.people import DemoCustomer
+from config.demo.people import NOTES, DemoCustomer
 from config.demo.plans import FREE, GROWTH, PLATFORM
 from customers.kernel.caller import Caller
 from customers.models import Customer
+from customers.services.customer_notes import customer_note_add
 from customers.services.customers import customer_create, customer_delete
 from metering.services.usage import UsageInput, usage_record
 from subscriptions.services.renewals import subscription_renew
@@ -199,6 +200,11 @@ class Life:
 
     def _end(self, customer: Customer) -> None:
         by_hand = Caller(environment_id=self.caller.environment_id, actor="user:admin")
+        for number, text in enumerate(NOTES.get(self.person.slug, ())):
+            written_at = self.ends_at - timedelta(days=9, hours=-26 * number)
+            customer_note_add(
+                caller=by_hand, customer_id=customer.id, text=text, is_pinned=not number, now=written_at
+            )
         if self.person.fate == "adjusted":
             reason = "Goodwill for the outage of the image service"
             credits_adjust(

@@ -59,3 +59,18 @@ CUSTOMERS: Final = (
     DemoCustomer(display_name=None, slug="usr_c2e880", activity=0.5),
     DemoCustomer(display_name="Marlow Freight", slug="marlow", activity=2.5, fate="overdue"),
 )
+
+#: What colleagues wrote about some of them; the first one is pinned.
+NOTES: Final = {
+    "brightline": (
+        "Launches on the first of the month: no changes to their plan in the last days before.",
+        "Mara called about the invoice of September. Sent her the lines, she is happy with them.",
+    ),
+    "ironbark": (
+        "In overdraft by agreement until the new contract is signed. Ask Tom before you block anything.",
+    ),
+    "marlow": (
+        "Renewal is with their purchasing department. Do not cancel.",
+        "Purchasing asked for a PDF of the price list, sent.",
+    ),
+}

@@ -137,6 +137,7 @@ for _panel in (
         permission="customers.view_auditrecord",
         render=_audit,
         place="side",
+        comes_later=True,
     ),
     CustomerPanel(
         key="webhooks",
@@ -145,6 +146,7 @@ for _panel in (
         permission="customers.view_outboxevent",
         render=_webhook_events,
         place="side",
+        comes_later=True,
     ),
 ):
     panel_register(_panel)

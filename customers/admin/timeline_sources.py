@@ -24,6 +24,8 @@ def _webhooks(customer: Customer, before: Before, limit: int) -> Iterator[Happen
 
 def _audit(customer: Customer, before: Before, limit: int) -> Iterator[Happening]:
     mine = AuditRecord.objects.filter(environment_id=customer.environment_id, customer_id=customer.id)
+    # That somebody wrote a note is told by the note.
+    mine = mine.exclude(action="customer_note.added")
     for record in before.of(mine, instant="occurred_at").order_by("-occurred_at", "-id")[:limit]:
         yield Happening(
             at=record.occurred_at,

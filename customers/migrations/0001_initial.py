@@ -1202,6 +1202,68 @@ class Migration(migrations.Migration):
                 "db_table": "customers_webhook_slot",
             },
         ),
+        migrations.CreateModel(
+            name="CustomerNote",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=customers.kernel.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("text", models.CharField(blank=True, max_length=4000)),
+                ("author", models.CharField(max_length=200)),
+                ("is_pinned", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField()),
+                ("withdrawn_at", models.DateTimeField(null=True)),
+                ("withdrawn_by", models.CharField(blank=True, default="", max_length=200)),
+                ("withdrawal_reason", models.CharField(blank=True, default="", max_length=1000)),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="customers.customer",
+                    ),
+                ),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="customers.environment",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "customers_customer_note",
+                "ordering": ("-id",),
+                "indexes": [
+                    models.Index(fields=["environment", "-id"], name="notes_newest_first"),
+                    models.Index(fields=["customer", "-created_at", "-id"], name="notes_of_a_customer"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("withdrawn_at__isnull", True), models.Q(("text", ""), _negated=True)),
+                            models.Q(("is_pinned", False), ("text", ""), ("withdrawn_at__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="a_note_says_something_until_it_is_withdrawn",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("withdrawn_at__isnull", True),
+                            models.Q(("withdrawn_by", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="somebody_withdraws_a_note",
+                    ),
+                ],
+            },
+        ),
     ]
 
     operations = [CreateModels(*operations)]

@@ -22,6 +22,7 @@ _TABLES = (
     "customers_approval_limit",
     "customers_import",
     "customers_import_row",
+    "customers_customer_note",
 )
 _OF_THE_KERNEL = """
 GRANT SELECT, UPDATE ON customers_environment, customers_api_key, customers_webhook_endpoint TO purser_kernel;
@@ -32,7 +33,7 @@ GRANT SELECT, INSERT, DELETE ON customers_webhook_attempt TO purser_kernel;
 GRANT SELECT ON customers_job, customers_approval TO purser_kernel;
 """
 _OF_THE_APPLICATION = """
-REVOKE DELETE, TRUNCATE ON customers_customer, customers_approval FROM purser_app;
+REVOKE DELETE, TRUNCATE ON customers_customer, customers_approval, customers_customer_note FROM purser_app;
 REVOKE UPDATE, DELETE, TRUNCATE ON customers_audit_record FROM purser_app;
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON customers_outbox_event FROM purser_app;
 GRANT UPDATE (dispatched_at) ON customers_outbox_event TO purser_app;
@@ -43,6 +44,14 @@ FOR EACH ROW EXECUTE FUNCTION customers_approval_guard();
 CREATE TRIGGER customers_approval_is_never_removed BEFORE DELETE ON customers_approval
 FOR EACH ROW EXECUTE FUNCTION customers_refuse_change();
 CREATE TRIGGER customers_approval_is_never_emptied BEFORE TRUNCATE ON customers_approval
+FOR EACH STATEMENT EXECUTE FUNCTION customers_refuse_change();
+"""
+_NOTES = """
+CREATE TRIGGER customers_customer_note_stays BEFORE UPDATE ON customers_customer_note
+FOR EACH ROW EXECUTE FUNCTION customers_note_guard();
+CREATE TRIGGER customers_customer_note_is_never_removed BEFORE DELETE ON customers_customer_note
+FOR EACH ROW EXECUTE FUNCTION customers_refuse_change();
+CREATE TRIGGER customers_customer_note_is_never_emptied BEFORE TRUNCATE ON customers_customer_note
 FOR EACH STATEMENT EXECUTE FUNCTION customers_refuse_change();
 """
 _SEARCH = """
@@ -70,6 +79,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL(_OF_THE_KERNEL, migrations.RunSQL.noop),
         migrations.RunSQL(_OF_THE_APPLICATION, migrations.RunSQL.noop),
         migrations.RunSQL(_APPROVALS, migrations.RunSQL.noop),
+        migrations.RunSQL(_NOTES, migrations.RunSQL.noop),
         migrations.RunSQL(_SEARCH, migrations.RunSQL.noop),
         migrations.RunSQL(_SPACE, migrations.RunSQL.noop),
     ]

@@ -6,6 +6,7 @@ from customers.models.environment import Environment, EnvironmentKind
 from customers.models.idempotency import IdempotencyRecord
 from customers.models.imports import ImportBatch, ImportRow, ImportStage, RowOutcome, RowReversal
 from customers.models.job import Job, JobResult, JobState
+from customers.models.note import CustomerNote
 from customers.models.outbox import OutboxEvent
 from customers.models.tenant import Tenant
 from customers.models.user import User
@@ -26,6 +27,7 @@ __all__ = [
     "ApprovalState",
     "AuditRecord",
     "Customer",
+    "CustomerNote",
     "DeliveryState",
     "EndpointStatus",
     "Environment",

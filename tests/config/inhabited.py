@@ -27,6 +27,7 @@ from customers.admin.test_clock import _DEEDS as CLOCK_DEEDS
 from customers.kernel.clock import system_now
 from customers.kernel.database import environment_scope
 from customers.models import Customer, Job, User, WebhookDelivery, WebhookEndpoint
+from customers.services.customer_notes import customer_note_add
 from customers.services.imports import import_upload
 from customers.services.jobs import job_start
 from metering.services.replays import KIND as REPLAY
@@ -67,6 +68,7 @@ def inhabit(character: Character) -> None:
         csv = b"external_id\nada\n"
         import_upload(caller=world.caller, kind="customers", name="people.csv", content=csv, now=now)
     verification_run(environment_id=world.id, now=now)
+    _noted(character)
     _asked(character)
 
 
@@ -92,6 +94,16 @@ def _sent(character: Character, api: Api) -> None:
         give(api, 1_000)
         with environment_scope(character.test.id):
             work(character.test, WebhookEndpoint.objects.get())
+
+
+def _noted(character: Character) -> None:
+    """By nobody of the personas."""
+    world = character.test
+    with environment_scope(world.id):
+        customer = Customer.objects.get(external_id="user_1")
+        customer_note_add(
+            caller=world.caller, customer_id=customer.id, text="Calls on Mondays", now=system_now()
+        )
 
 
 def _asked(character: Character) -> None:
@@ -217,6 +229,7 @@ SEALED = (
     "customers_outbox_event",
     "customers_webhook_attempt",
     "customers_approval",
+    "customers_customer_note",
 )
 
 

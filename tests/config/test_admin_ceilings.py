@@ -8,6 +8,7 @@ from billing.models import CreditBlock, LedgerEntry
 from customers.kernel.database import environment_scope
 from customers.models import ApiKey, AuditRecord, Customer, OutboxEvent
 from metering.models import BillableMetric, MeteringRule, UsageEvent
+from tests.config.inhabited import inhabit
 from tests.desk import Desk, somebody
 from tests.making import give, make_metric, make_plan, make_rule, make_variant, use
 from tests.subscriptions.catalogue import make_grant, put_somebody_on
@@ -122,3 +123,15 @@ def test_the_catalogue(api, acme):
         f"{variants}{version['id']}/edit/",
     ):
         assert desk.queries(path) <= CEILING, path
+
+
+def test_a_customer_with_everything(acme):
+    inhabit(acme)
+    desk = Desk(somebody("owner"), acme.test)
+    with environment_scope(acme.test.id):
+        customer = Customer.objects.get(external_id="user_1")
+    here = f"/admin/customers/customer/{customer.pk}/"
+
+    assert desk.queries(f"{here}change/") <= CEILING
+    for panel in ("audit", "webhooks", "usage-chart"):
+        assert desk.queries(f"{here}panels/{panel}/") <= CEILING, panel
