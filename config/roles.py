@@ -52,6 +52,7 @@ _BILL: Final = ("billing.change_invoice", "billing.change_invoicesettings")
 _SUPPORT: Final = (
     *_MOVE_CREDITS,
     *_NOTE,
+    "billing.release_holds",
     "customers.change_customer",
     "customers.change_webhookdelivery",
     "subscriptions.add_subscription",
@@ -102,6 +103,7 @@ DEEDS: Final = {
     "grant_credits": "Can grant credits",
     "adjust_credits": "Can adjust balances",
     "refund_credits": "Can refund debits",
+    "release_holds": "Can release holds",
 }
 
 

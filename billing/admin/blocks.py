@@ -6,9 +6,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
+from billing.admin.block_extensions import PERMISSION as EXTEND
+from billing.admin.block_extensions import block_extends, extend_dialog
 from billing.models import BlockState, CreditBlock
 from customers.admin.customers import customer_link
 from customers.admin.display import (
@@ -20,7 +23,7 @@ from customers.admin.display import (
     json_shown,
     text_or_nothing,
 )
-from customers.admin.records import Fact, Page, RecordAdmin, Section
+from customers.admin.records import Button, Fact, Page, RecordAdmin, Section
 from customers.admin.requests import environment_of
 from customers.services.customers import customer_find_id
 
@@ -29,6 +32,7 @@ STATE_TONES = {
     BlockState.PENDING: "info",
     BlockState.SPENT: "neutral",
     BlockState.EXPIRED: "bad",
+    BlockState.VOIDED: "neutral",
 }
 
 
@@ -139,4 +143,20 @@ class CreditBlockAdmin(OfCustomers):
                 Section("Terms", terms, hint="They never change."),
                 Section("Cause", cause),
             ],
+            buttons=_buttons(request, record),
         )
+
+    def further_urls(self) -> list[URLPattern]:
+        return self.deed_urls(self.extend_view, ("extend",))
+
+    def extend_view(self, request: HttpRequest, object_id: str, deed: str) -> HttpResponse:
+        block = self.found_or_404(request, object_id)
+        allowed = request.user.has_perm(EXTEND)
+        return self.dialog_answer(request, extend_dialog(request, block), allowed=allowed, original=block)
+
+
+def _buttons(request: HttpRequest, block: CreditBlock) -> list[Button]:
+    if not request.user.has_perm(EXTEND) or not block_extends(block):
+        return []
+    url = reverse("admin:billing_creditblock_extend", args=[block.public_id])
+    return [Button("Extend expiry", url, icon="more_time", opens_dialog=True)]

@@ -1,14 +1,23 @@
-"""Holds: credits set aside for work under way."""
+"""Holds: credits set aside for work under way.
+
+What ends a hold is known further up: `hold_deed_register(HoldDeed(slug="release", …))`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
 from billing.admin.blocks import OfCustomers
 from billing.models import Hold, HoldState
 from customers.admin.customers import customer_link
+from customers.admin.dialogs import Dialog
 from customers.admin.display import (
     badge,
     code,
@@ -18,7 +27,7 @@ from customers.admin.display import (
     json_shown,
     text_or_nothing,
 )
-from customers.admin.records import Fact, Page, Section
+from customers.admin.records import Fact, Page, Section, deed_buttons
 
 STATE_TONES = {
     HoldState.ACTIVE: "info",
@@ -26,6 +35,26 @@ STATE_TONES = {
     HoldState.RELEASED: "neutral",
     HoldState.EXPIRED: "warning",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldDeed:
+    """A button on a hold's page, while it is `offered`."""
+
+    slug: str
+    label: str
+    icon: str
+    tone: str
+    permission: str
+    offered: Callable[[Hold], bool]
+    dialog: Callable[[HttpRequest, Hold], Dialog]
+
+
+_deeds: Final[dict[str, HoldDeed]] = {}
+
+
+def hold_deed_register(deed: HoldDeed) -> None:
+    _deeds[deed.slug] = deed
 
 
 def state_badge(state: str) -> SafeString:
@@ -99,4 +128,19 @@ class HoldAdmin(OfCustomers):
             kind="Hold",
             badges=[state_badge(record.state)],
             sections=[Section("Hold", facts)],
+            buttons=deed_buttons(
+                request,
+                [deed for deed in _deeds.values() if deed.offered(record)],
+                lambda slug: reverse(f"admin:billing_hold_{slug}", args=[record.public_id]),
+            ),
         )
+
+    def further_urls(self) -> list[URLPattern]:
+        return self.deed_urls(self.deed_view, _deeds)
+
+    def deed_view(self, request: HttpRequest, object_id: str, deed: str) -> HttpResponse:
+        hold, known = self.found_or_404(request, object_id), _deeds.get(deed)
+        if known is None:
+            raise Http404
+        allowed = request.user.has_perm(known.permission)
+        return self.dialog_answer(request, known.dialog(request, hold), allowed=allowed, original=hold)

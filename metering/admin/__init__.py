@@ -3,6 +3,7 @@
 from metering.admin import (
     entitlement_tester,
     explain,
+    hold_release,
     metrics,
     panels,
     rules,
@@ -14,6 +15,7 @@ from metering.admin import (
 __all__ = [
     "entitlement_tester",
     "explain",
+    "hold_release",
     "metrics",
     "panels",
     "rules",
