@@ -22,6 +22,7 @@ from customers.kernel.memory import forget_environment
 from customers.models import Customer, Environment
 from customers.services.environments import environment_now
 from metering.models import BillableMetric
+from metering.selectors.config import config_get
 from metering.services.metrics import metric_create
 from metering.services.rules import rule_create
 
@@ -70,8 +71,9 @@ def environment_fill(
         begins_at = ends_at - timedelta(days=DAYS + 2)
         _catalogue(caller, begins_at, ends_at - timedelta(days=9))
         variants = plans_make(caller=caller, now=begins_at)
-        # A catalogue not committed yet is not announced yet either.
+        # A catalogue not committed yet is not announced yet either. What a life's transaction reads is not kept.
         forget_environment(environment.id)
+        config_get(environment.id)
         lived = sum(
             _round(caller, variants, number, busyness, people, ends_at, progress)
             for number in _rounds_to_come(rounds)

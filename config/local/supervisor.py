@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import redis
 
-from config.local.commands import collect_static, manage
+from config.local.commands import StaticFiles, collect_static_start, manage
 from config.local.console import Dots, bold, say, step
 from config.local.databases import database_make, database_urls
 from config.local.errors import LocalError
@@ -76,12 +76,14 @@ def _start(home: Home, port: int, keeper: Keeper) -> None:
     instance["SECRET_KEY"] = os.environ.get("SECRET_KEY") or home.secret("secret-key")
     # The demo's receivers are on this machine.
     instance["WEBHOOKS_ALLOW_PRIVATE"] = os.environ.get("WEBHOOKS_ALLOW_PRIVATE") or "true"
+    given = {**os.environ, "PURSER_HOME": str(home.root), "PYTHONUNBUFFERED": "1"}
+    static = collect_static_start(home=home, environment={**given, **instance})
     instance |= _database(home, keeper) | _redis(home, keeper)
     env_write(home.root / "instance.env", instance)
-    everything = {**os.environ, **instance, "PURSER_HOME": str(home.root), "PYTHONUNBUFFERED": "1"}
+    everything = {**given, **instance}
     # The web and the workers have no use for the password that may change the schema.
     application = {name: value for name, value in everything.items() if name != "DATABASE_OWNER_URL"}
-    _schema(home, everything)
+    _schema(home, everything, static)
     for program in programs(home=home, port=port, environment=application):
         keeper.start(program)
     with step("Demo tenant"):  # while the programs load
@@ -126,14 +128,14 @@ def _redis_given(url: str) -> dict[str, str]:
     return {"REDIS_URL": url, "CELERY_BROKER_URL": os.environ.get("CELERY_BROKER_URL", broker)}
 
 
-def _schema(home: Home, environment: Mapping[str, str]) -> None:
+def _schema(home: Home, environment: Mapping[str, str], static: StaticFiles) -> None:
     if "DATABASE_URL" in os.environ:
         with step("Database roles"):
             manage(home=home, environment=environment, command=["database_prepare"])
     with step("Migrations"):
         manage(home=home, environment=environment, command=["migrate", "--no-input", "--skip-checks"])
     with step("Static files"):
-        collect_static(home=home, environment=environment)
+        static.wait()
 
 
 def _demo(home: Home, environment: Mapping[str, str]) -> dict[str, str]:
