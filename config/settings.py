@@ -108,13 +108,16 @@ _PATIENCE = {
     "lock_timeout": env.float("DATABASE_LOCK_TIMEOUT_SECONDS", default=10),
     "statement_timeout": env.float("DATABASE_STATEMENT_TIMEOUT_SECONDS", default=30),
 }
+_IS_WEB = env.bool("PURSER_IS_WEB", default=False)
+#: Threads of the web share connections (customers/kernel/lanes.py).
+DATABASE_LANES = env.bool("DATABASE_LANES", default=_IS_WEB)
 _TIMEOUTS = [f"-c {name}={int(seconds * 1000)}" for name, seconds in _PATIENCE.items()]
 _DATABASE_OPTIONS.setdefault(
     "options",
     " ".join(
         [
             f"-c role=purser_{DATABASE_ROLE} -c timezone=UTC",
-            *(_TIMEOUTS if env.bool("PURSER_IS_WEB", default=False) else ()),
+            *(_TIMEOUTS if _IS_WEB else ()),
         ]
     ),
 )

@@ -15,6 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
@@ -24,6 +25,7 @@ from psycopg.types.numeric import Int8
 from customers.kernel.changes import called, is_watched
 from customers.kernel.clock import elapsed_seconds
 from customers.kernel.json import json_text
+from customers.kernel.lanes import lanes
 from customers.kernel.statements import Statements
 
 _SEEN: Final = "nullif(current_setting('purser.environment_id', true), '')::uuid"
@@ -37,7 +39,7 @@ _SWAP: Final = (
 
 def environment_use(environment_id: UUID | None) -> None:
     """From now on this connection sees the rows of one environment (or, with None, of no environment)."""
-    call_one(_SET, [str(environment_id) if environment_id else ""])
+    _execute(_SET, [str(environment_id) if environment_id else ""])
     environment_remember(environment_id)
 
 
@@ -83,9 +85,8 @@ def environment_clear() -> None:
 @contextmanager
 def environment_scope(environment_id: UUID) -> Iterator[None]:
     """See one environment's rows inside the block, and afterwards what was seen before."""
-    row = call_one(_SWAP, [str(environment_id)])
+    before = _execute(_SWAP, [str(environment_id)])[0][0]
     environment_remember(environment_id)
-    before = row[0] if row else None
     try:
         yield
     finally:
@@ -97,8 +98,8 @@ def environment_scope(environment_id: UUID) -> Iterator[None]:
 
 def current_environment_id() -> UUID | None:
     """The environment whose rows this connection sees."""
-    row = call_one(f"SELECT {_SEEN}", [])
-    return row[0] if row else None
+    seen: UUID | None = _execute(f"SELECT {_SEEN}", [])[0][0]
+    return seen
 
 
 def call_one(sql: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
@@ -108,7 +109,7 @@ def call_one(sql: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
     Outside a transaction the statement is its own transaction, and a connection found dead is opened again once;
     callers therefore only send statements that are safe to send twice.
     """
-    rows = _execute(sql, parameters)
+    rows = _rows(sql, parameters)
     return rows[0] if rows else None
 
 
@@ -129,7 +130,7 @@ def call_table(name: str, **arguments: Any) -> list[Any]:
 
 def _call_table(name: str, arguments: Mapping[str, Any]) -> list[Any]:
     sql = _call_sql(name, tuple(arguments))
-    rows = _execute(sql, [_parameter(value) for value in arguments.values()])
+    rows = _rows(sql, [_parameter(value) for value in arguments.values()])
     return list(map((_row_classes.get(sql) or _row_class(sql))._make, rows))
 
 
@@ -145,7 +146,7 @@ _row_classes: Final[dict[str, Any]] = {}
 
 def _row_class(sql: str) -> Any:
     """The class for the rows of the statement that was just executed."""
-    return _row_classes.setdefault(sql, namedtuple("Row", _kept.statements.columns))
+    return _row_classes.setdefault(sql, namedtuple("Row", _kept.latest.columns))
 
 
 def _parameter(value: Any) -> Any:
@@ -156,7 +157,21 @@ def _parameter(value: Any) -> Any:
 
 def call_all(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Like `call_one`, with all rows."""
+    return _rows(sql, parameters)
+
+
+def _rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    if settings.DATABASE_LANES and _is_alike_everywhere():
+        rows, _kept.latest = lanes.rows(sql, parameters)
+        return rows
     return _execute(sql, parameters)
+
+
+def _is_alike_everywhere() -> bool:
+    """Whether nothing of this thread's own connection counts: no transaction is open, and it sees no environment."""
+    return (
+        getattr(_kept, "environment_id", None) is None and not connections[DEFAULT_DB_ALIAS].in_atomic_block
+    )
 
 
 def _execute(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -174,7 +189,8 @@ def _execute(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
 def _execute_once(sql: str, parameters: Sequence[Any], wrapper: BaseDatabaseWrapper) -> list[tuple[Any, ...]]:
     if wrapper.connection is None:
         wrapper.ensure_connection()
-    return _statements_of(wrapper.connection).rows(sql, parameters)
+    statements = _kept.latest = _statements_of(wrapper.connection)
+    return statements.rows(sql, parameters)
 
 
 _kept: Final = local()
