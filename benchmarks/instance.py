@@ -128,11 +128,9 @@ def _python(environment: Mapping[str, str], name: str, *arguments: str) -> str:
     return done.stdout
 
 
-def serve(application: str, environment: Mapping[str, str], *, log: Path, threads: int = 4) -> Server:
+def serve(application: str, environment: Mapping[str, str], *, log: Path) -> Server:
     port = _free_port()
-    arguments = web_arguments(
-        port=port, application=f"{application}:application", workers=_WORKERS, threads=threads
-    )
+    arguments = web_arguments(port=port, application=f"{application}:application", workers=_WORKERS)
     process = start(
         command=module(*arguments),
         log=log,

@@ -25,8 +25,6 @@ from config.local.processes import plain_environment, stop
 #: Connections with which group commit is to show what it is for.
 _CROWD: Final = 64
 _PAIRS: Final = 10_000
-#: As many threads for each worker as there are requests of the crowd under way in it.
-_THREADS: Final = 32
 #: Like the events' own, with its indexes, and nothing else that an event needs.
 _BARE: Final = """
 CREATE SCHEMA IF NOT EXISTS bench;
@@ -158,23 +156,15 @@ def tiers(instance: Instance, *, connections: int, seconds: float) -> Iterator[M
 
 @contextmanager
 def groups(instance: Instance, *, seconds: float) -> Iterator[Mapping[str, Alternative]]:
-    """One hot account and many, with single calls and with those that wait recorded together.
-
-    Each with the threads that docs/ingestion.md gives it, but for the one client, who has the same in both.
-    """
+    """One hot account and many, with single calls and with those that wait recorded together, by as many threads."""
     secret = instance.facts["secret"]
     hot, spread = (requests.usage(secret=secret, customers=count) for count in (1, ACCOUNTS))
-    variables = {"grouped": {"USAGE_GROUP_COMMIT": "on"}, "crowded": {}}
-    servers = {
-        name: serve(
-            "config.wsgi",
-            {**instance.environment, **more},
-            log=instance.home.log(name),
-            threads=_THREADS,
-        )
-        for name, more in variables.items()
-    }
-    with_groups = replace(instance, servers={**instance.servers, **servers})
+    single = serve(
+        "config.wsgi",
+        {**instance.environment, "USAGE_GROUP_COMMIT": "off"},
+        log=instance.home.log("single"),
+    )
+    with_groups = replace(instance, servers={**instance.servers, "single": single})
 
     def run(name: str, request: Request, connections: int) -> Alternative:
         return partial(
@@ -183,18 +173,15 @@ def groups(instance: Instance, *, seconds: float) -> Iterator[Mapping[str, Alter
 
     try:
         yield {
-            "hot, grouped": run("grouped", hot, _CROWD),
-            "hot, single": run("purser", hot, _CROWD),
-            # What so many threads do without groups; and the one client below then finds both servers after a crowd.
-            "hot, single, crowded": run("crowded", hot, _CROWD),
-            "spread, grouped": run("grouped", spread, _CROWD),
-            "spread, single": run("purser", spread, _CROWD),
-            "one, grouped": run("grouped", spread, 1),
-            "one, single": run("crowded", spread, 1),
+            "hot, grouped": run("purser", hot, _CROWD),
+            "hot, single": run("single", hot, _CROWD),
+            "spread, grouped": run("purser", spread, _CROWD),
+            "spread, single": run("single", spread, _CROWD),
+            "one, grouped": run("purser", spread, 1),
+            "one, single": run("single", spread, 1),
         }
     finally:
-        for server in servers.values():
-            stop(process=server.process)
+        stop(process=single.process)
 
 
 @contextmanager

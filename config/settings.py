@@ -188,7 +188,7 @@ METADATA_MAX_KEYS = env.int("METADATA_MAX_KEYS", default=50)
 ENTITLEMENTS_SOURCE = env.str("ENTITLEMENTS_SOURCE", default="database")
 ENTITLEMENTS_CACHE_SECONDS = env.float("ENTITLEMENTS_CACHE_SECONDS", default=2.0)
 USAGE_BATCH_MAX_EVENTS = env.int("USAGE_BATCH_MAX_EVENTS", default=100)
-USAGE_GROUP_COMMIT = env.bool("USAGE_GROUP_COMMIT", default=False)
+USAGE_GROUP_COMMIT = env.bool("USAGE_GROUP_COMMIT", default=True)
 USAGE_GROUP_COMMIT_LANES = env.int("USAGE_GROUP_COMMIT_LANES", default=1)
 # Months that are over before usage events may be archived.
 EVENT_RETENTION_MONTHS = env.int("EVENT_RETENTION_MONTHS", default=25)

@@ -52,7 +52,7 @@ def programs(*, home: Home, port: int, environment: Mapping[str, str]) -> list[P
 
 
 def web_arguments(
-    *, port: int, application: str = "config.wsgi:application", workers: int | None = None, threads: int = 4
+    *, port: int, application: str = "config.wsgi:application", workers: int | None = None, threads: int = 16
 ) -> list[str]:
     # WSGI, a worker for each core: measured several times cheaper than ASGI for this application.
     return [

@@ -39,7 +39,7 @@ _SWAP: Final = (
 
 def environment_use(environment_id: UUID | None) -> None:
     """From now on this connection sees the rows of one environment (or, with None, of no environment)."""
-    _execute(_SET, [str(environment_id) if environment_id else ""])
+    call_one(_SET, [str(environment_id) if environment_id else ""])
     environment_remember(environment_id)
 
 
@@ -85,8 +85,9 @@ def environment_clear() -> None:
 @contextmanager
 def environment_scope(environment_id: UUID) -> Iterator[None]:
     """See one environment's rows inside the block, and afterwards what was seen before."""
-    before = _execute(_SWAP, [str(environment_id)])[0][0]
+    row = call_one(_SWAP, [str(environment_id)])
     environment_remember(environment_id)
+    before = row[0] if row else None
     try:
         yield
     finally:
@@ -98,8 +99,8 @@ def environment_scope(environment_id: UUID) -> Iterator[None]:
 
 def current_environment_id() -> UUID | None:
     """The environment whose rows this connection sees."""
-    seen: UUID | None = _execute(f"SELECT {_SEEN}", [])[0][0]
-    return seen
+    row = call_one(f"SELECT {_SEEN}", [])
+    return row[0] if row else None
 
 
 def call_one(sql: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
@@ -109,7 +110,7 @@ def call_one(sql: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
     Outside a transaction the statement is its own transaction, and a connection found dead is opened again once;
     callers therefore only send statements that are safe to send twice.
     """
-    rows = _rows(sql, parameters)
+    rows = _execute(sql, parameters)
     return rows[0] if rows else None
 
 
@@ -130,8 +131,19 @@ def call_table(name: str, **arguments: Any) -> list[Any]:
 
 def _call_table(name: str, arguments: Mapping[str, Any]) -> list[Any]:
     sql = _call_sql(name, tuple(arguments))
-    rows = _rows(sql, [_parameter(value) for value in arguments.values()])
+    parameters = [_parameter(value) for value in arguments.values()]
+    if settings.DATABASE_LANES and _is_alike_everywhere():
+        rows, _kept.latest = lanes.rows(sql, parameters)
+    else:
+        rows = _execute(sql, parameters)
     return list(map((_row_classes.get(sql) or _row_class(sql))._make, rows))
+
+
+def _is_alike_everywhere() -> bool:
+    """Whether nothing of this thread's own connection counts: no transaction is open, and it sees no environment."""
+    return (
+        getattr(_kept, "environment_id", None) is None and not connections[DEFAULT_DB_ALIAS].in_atomic_block
+    )
 
 
 @lru_cache(maxsize=256)
@@ -157,21 +169,7 @@ def _parameter(value: Any) -> Any:
 
 def call_all(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Like `call_one`, with all rows."""
-    return _rows(sql, parameters)
-
-
-def _rows(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    if settings.DATABASE_LANES and _is_alike_everywhere():
-        rows, _kept.latest = lanes.rows(sql, parameters)
-        return rows
     return _execute(sql, parameters)
-
-
-def _is_alike_everywhere() -> bool:
-    """Whether nothing of this thread's own connection counts: no transaction is open, and it sees no environment."""
-    return (
-        getattr(_kept, "environment_id", None) is None and not connections[DEFAULT_DB_ALIAS].in_atomic_block
-    )
 
 
 def _execute(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

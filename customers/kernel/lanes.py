@@ -17,7 +17,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from customers.kernel.clock import elapsed_seconds
 from customers.kernel.statements import Statements
 
-
 _IDLE: Final = psycopg.pq.TransactionStatus.IDLE
 
 
@@ -38,7 +37,7 @@ class Lane:
 
     @property
     def is_usable(self) -> bool:
-        """Whether the next statement may go here. What was interrupted may leave a connection in the middle of something."""
+        """Whether the next statement may go here: what was interrupted may be in the middle of something."""
         close_at = self._wrapper.close_at
         is_old = close_at is not None and elapsed_seconds() >= close_at
         return self._raw.pgconn.transaction_status == _IDLE and not is_old
@@ -48,7 +47,7 @@ class Lane:
 
 
 class Lanes:
-    """Those of this process that are free. Taking one and putting it back needs no lock: a list does each in one step."""
+    """Those of this process that are free. No lock guards them: a list takes and puts back in one step."""
 
     def __init__(self) -> None:
         self._free: list[Lane] = []

@@ -7,6 +7,7 @@ every other call reads its key afresh.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -16,17 +17,18 @@ from django.conf import settings
 
 from customers.errors import NotAuthenticated
 from customers.kernel.clock import elapsed_seconds
-from customers.kernel.database import call_one, environment_remember
+from customers.kernel.database import call_one, call_table, environment_remember
 from customers.kernel.ids import typeid
 from customers.kernel.memory import forget_environment, on_config_change
 
 _REMEMBERED_MAX: Final = 10_000
-_FIND: Final = "SELECT * FROM customers_api_key_find_v1($1, $2)"
 # In one round trip: who it is, and the connection sees that environment's rows from now on.
 _FIND_AND_USE: Final = (
     "SELECT f.*, set_config('purser.environment_id', f.environment_id::text, false) "
     "FROM customers_api_key_find_v1($1, $2) f"
 )
+
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +64,13 @@ def key_authenticate(*, secret: str, now: datetime) -> KnownKey:
     digest = secret_digest(secret)
     found = _remembered.get(digest)
     if found is None or found[1] < elapsed_seconds():
-        return _usable(_read(_FIND, secret, digest, now), now)
+        return _usable(_read(_find, secret, digest, now), now)
     return _usable(found[0], now)
 
 
 def key_authenticate_afresh(*, secret: str, now: datetime, use_environment: bool) -> KnownKey:
     """The key of this secret, from the database; with `use_environment` its rows become visible at once."""
-    statement = _FIND_AND_USE if use_environment else _FIND
-    key = _read(statement, secret, secret_digest(secret), now)
+    key = _read(_find_and_use if use_environment else _find, secret, secret_digest(secret), now)
     if use_environment:
         environment_remember(key.environment_id)
     return _usable(key, now)
@@ -92,8 +93,18 @@ def authentication_forget() -> None:
     _remembered.clear()
 
 
-def _read(statement: str, secret: str, digest: bytes, now: datetime) -> KnownKey:
-    row = call_one(statement, [digest, now]) if secret.startswith("sk_") else None
+def _find(digest: bytes, now: datetime) -> Row | None:
+    return next(iter(call_table("customers_api_key_find_v1", secret_sha256=digest, seen_at=now)), None)
+
+
+def _find_and_use(digest: bytes, now: datetime) -> Row | None:
+    return call_one(_FIND_AND_USE, [digest, now])
+
+
+def _read(
+    find: Callable[[bytes, datetime], Row | None], secret: str, digest: bytes, now: datetime
+) -> KnownKey:
+    row = find(digest, now) if secret.startswith("sk_") else None
     if row is None:
         raise NotAuthenticated("The API key is missing or unknown.")
     key = _key_from(row)
@@ -106,7 +117,7 @@ def _read(statement: str, secret: str, digest: bytes, now: datetime) -> KnownKey
     return key
 
 
-def _key_from(row: tuple[Any, ...]) -> KnownKey:
+def _key_from(row: Row) -> KnownKey:
     public_id = typeid("key", row[0])
     return KnownKey(
         id=row[0],

@@ -2,10 +2,11 @@
 
 While `USAGE_GROUP_COMMIT_LANES` calls of this process are under way, further ones wait. When one ends, the first that
 waits takes all that wait and records them by one set-based call, in one transaction; the time of the call before is the
-time in which the next group forms, so nobody ever waits for a timer. Alone, a request calls the database directly.
+time in which the next group forms. Alone, a request calls the database directly.
 
-Nothing is answered before its commit. A group that fails is taken apart: each of its requests is then tried singly, in
-its own thread, so that nobody suffers from another's event.
+Nothing is answered before its commit. A group that fails, or meets an account that is locked for long, is taken apart:
+each of its requests is then tried singly, in its own thread, so that nobody suffers from another's event. Nor does
+anybody wait behind a call that does not come to its end: after PATIENCE_SECONDS the next one goes beside it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from django.conf import settings
 
 from customers.errors import DomainError
 from customers.kernel.caller import Caller
+from customers.kernel.clock import elapsed_seconds
 from metering.services.usage import Outcome, UsageInput, UsageRecorded, UsageWish, usage_record
 from metering.services.usage_batch import usages_record
 
 _log = logging.getLogger(__name__)
 
+#: How long all lanes may be at a standstill before one more is opened.
+PATIENCE_SECONDS: Final = 0.1
 #: The most that one group takes; larger ones gain nothing more.
 GROUP_MAX: Final = 200
 
@@ -48,9 +52,10 @@ class _Ticket:
         self._woken = Lock()
         self._woken.acquire()
 
-    def wait(self) -> None:
+    def wait(self, seconds: float) -> bool:
+        """Whether it was woken within this time."""
         # `_woken` is a Lock rather than an Event: waking costs a third.
-        self._woken.acquire()
+        return self._woken.acquire(timeout=seconds)
 
     def wake(self, outcome: Outcome | None = None) -> None:
         self.outcome = outcome
@@ -67,6 +72,8 @@ class GroupCommit:
     def __init__(self) -> None:
         self._lock = Lock()
         self._under_way = 0
+        #: When a call began or ended last.
+        self._moved_at = 0.0
         self._waiting: deque[_Ticket] = deque()
 
     def record(self, wish: UsageWish, now: datetime) -> UsageRecorded:
@@ -77,7 +84,8 @@ class GroupCommit:
                 return _record_alone(wish, now)
             finally:
                 self._leave()
-        ticket.wait()
+        while not ticket.wait(PATIENCE_SECONDS) and not self._goes_beside(ticket):
+            pass
         if ticket.outcome is None:
             try:
                 self._lead(ticket)
@@ -89,15 +97,28 @@ class GroupCommit:
         with self._lock:
             if self._under_way < settings.USAGE_GROUP_COMMIT_LANES:
                 self._under_way += 1
+                self._moved_at = elapsed_seconds()
                 return None
             ticket = _Ticket(wish, now)
             self._waiting.append(ticket)
             return ticket
 
+    def _goes_beside(self, ticket: _Ticket) -> bool:
+        """Whether this one, which waits, is to lead the others that do while all lanes are at a standstill."""
+        with self._lock:
+            if ticket not in self._waiting or elapsed_seconds() - self._moved_at < PATIENCE_SECONDS:
+                return False
+            self._waiting.remove(ticket)
+            self._under_way += 1
+            self._moved_at = elapsed_seconds()
+            return True
+
     def _leave(self) -> None:
         """Hand the lane to the first that waits; it leads whatever has come together by then."""
         with self._lock:
-            if not self._waiting:
+            self._moved_at = elapsed_seconds()
+            # A lane too many, opened beside one that stood still, ends here.
+            if not self._waiting or self._under_way > settings.USAGE_GROUP_COMMIT_LANES:
                 self._under_way -= 1
                 return
             leader = self._waiting.popleft()
@@ -112,6 +133,7 @@ class GroupCommit:
                     environment_id=leader.wish.caller.environment_id,
                     wishes=[ticket.wish for ticket in group],
                     now=max(ticket.now for ticket in group),
+                    is_patient=False,
                 )
         except Exception:
             _log.warning("a group of %d usage events failed and is taken apart", len(group), exc_info=True)

@@ -40,16 +40,19 @@ _CATCH_UPS: Final = 3
 _TURNS: Final = 3
 
 
-def usages_record(*, environment_id: UUID, wishes: Sequence[UsageWish], now: datetime) -> list[Outcome]:
+def usages_record(
+    *, environment_id: UUID, wishes: Sequence[UsageWish], now: datetime, is_patient: bool = True
+) -> list[Outcome]:
     """Record `wishes` as if sent one by one in this order; a refused one never refuses another. Durable on return.
 
     Outcomes are in the order of the wishes: a refusal is a DomainError; what the database cannot store, its error.
-    Raises ConfigMoved when this process's catalogue is old: then nothing was recorded.
+    Raises ConfigMoved when this process's catalogue is old: then nothing was recorded. So does LockNotAvailable unless
+    `is_patient`, when an account is locked for long.
     """
     if not wishes:
         return []
     try:
-        return _together(environment_id, wishes, now)
+        return _together(environment_id, wishes, now, is_patient=is_patient)
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         # One of them holds something that cannot be stored: each alone then, so that it spoils nothing but itself.
         if len(wishes) == 1:
@@ -57,10 +60,16 @@ def usages_record(*, environment_id: UUID, wishes: Sequence[UsageWish], now: dat
         return [_alone(environment_id, wish, now) for wish in wishes]
 
 
-def _together(environment_id: UUID, wishes: Sequence[UsageWish], now: datetime) -> list[Outcome]:
+def _together(
+    environment_id: UUID, wishes: Sequence[UsageWish], now: datetime, *, is_patient: bool
+) -> list[Outcome]:
     try:
         return ordinary_record(config_get(environment_id), wishes, now)
     except Extraordinary:
+        return _recorded(environment_id, wishes, now)
+    except psycopg.errors.LockNotAvailable:
+        if not is_patient:
+            raise
         return _recorded(environment_id, wishes, now)
 
 

@@ -7,11 +7,12 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
+import psycopg
 import pytest
 from django.test import override_settings
 
 from customers.kernel.clock import system_now
-from metering.services import group_commit
+from metering.services import group_commit, usage_batch
 from metering.services.group_commit import GroupCommit
 from metering.services.usage import UsageInput, UsageRecorded, UsageWish, usage_record
 from metering.services.usage_batch import usages_record
@@ -20,7 +21,9 @@ from tests.making import balance, give, history, make_metric, make_rule, use
 
 
 @pytest.fixture(autouse=True)
-def grouped() -> Iterator[None]:
+def grouped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One lane, and all the patience that a test needs to have a group come together."""
+    monkeypatch.setattr(group_commit, "PATIENCE_SECONDS", 60)
     with override_settings(USAGE_GROUP_COMMIT=True, USAGE_GROUP_COMMIT_LANES=1):
         yield
 
@@ -233,3 +236,105 @@ def test_a_new_price_counts_for_a_group_too(priced: Api, together: Callable[...,
     answers = together(16, lambda _: use(priced, 7))
     assert {answer["estimated_cost"] for answer in answers} == {10}
     assert balance(priced)["balance"] == 100_000 - 160
+
+
+def test_nobody_waits_behind_a_call_that_does_not_end(
+    priced: Api,
+    acme: Character,
+    groups: list[int],
+    busy_lane: Callable[[], None],
+    together: Callable[..., list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a call that stands still, and two that wait behind it
+    monkeypatch.setattr(group_commit, "PATIENCE_SECONDS", 0.01)
+    commit, now, ended = GroupCommit(), system_now(), []
+
+    def deed(index: int) -> Any:
+        if index:
+            until_under_way(commit)
+        outcome = recorded(commit, wish(acme.test, f"k{index}" if index else "first"), now)
+        ended.append(index)
+        if len(ended) == 2:
+            busy_lane()
+        return outcome
+
+    # when
+    outcomes = together(3, deed)
+    # then they were recorded first, and no more lanes stay open than before
+    assert ended[-1] == 0
+    assert [each.duplicate for each in outcomes] == [False] * 3
+    assert commit._under_way == 0
+    assert balance(priced)["balance"] == 97_000
+
+
+def test_an_account_that_is_locked_for_long_holds_up_only_its_own_events(
+    priced: Api,
+    acme: Character,
+    groups: list[int],
+    busy_lane: Callable[[], None],
+    together: Callable[..., list[Any]],
+    superuser_sql: psycopg.Connection[Any],
+) -> None:
+    # given a group of two customers, the account of one of them locked
+    give(priced, 100_000, to="user_2")
+    commit, now, ended = GroupCommit(), system_now(), []
+    whose = {"first": "user_2", "locked": "user_1", "free": "user_2"}
+
+    def deed(key: str | None) -> Any:
+        if key is None:
+            waiting(commit, 2)
+            return busy_lane()
+        if key != "first":
+            until_under_way(commit)
+        outcome = recorded(commit, wish(acme.test, key, who=whose[key]), now)
+        ended.append(key)
+        if len(ended) == 2:
+            superuser_sql.rollback()
+        return outcome
+
+    superuser_sql.autocommit = False
+    superuser_sql.execute(
+        "SELECT FROM billing_credit_account a JOIN customers_customer c ON c.id = a.customer_id "
+        "WHERE c.external_id = 'user_1' FOR UPDATE OF a"
+    )
+    # when
+    outcomes = together(4, lambda index: deed([*whose, None][index]))[:-1]
+    # then the other was not kept waiting for the lock's end
+    assert groups == [2]
+    assert ended == ["first", "free", "locked"]
+    assert [each.cost_mc for each in outcomes] == [1000] * 3
+    assert balance(priced)["balance"] == 99_000
+
+
+def test_a_batch_waits_for_a_lock_however_long(
+    priced: Api,
+    together: Callable[..., list[Any]],
+    superuser_sql: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given an account that somebody locks for longer than a group would wait
+    superuser_sql.autocommit = False
+    superuser_sql.execute("SELECT FROM billing_credit_account FOR UPDATE")
+    gave_up = Event()
+    patiently = usage_batch._recorded
+
+    def watched(*arguments: Any) -> Any:
+        gave_up.set()
+        return patiently(*arguments)
+
+    monkeypatch.setattr(usage_batch, "_recorded", watched)
+
+    def deed(index: int) -> Any:
+        if index:
+            assert gave_up.wait(20)
+            return superuser_sql.rollback()
+        event = {"external_customer_id": "user_1", "billable_metric_key": "api_call", "units": 1}
+        events = [event | {"idempotency_key": f"b{number}"} for number in range(2)]
+        return priced.post("/v1/usage/batch", {"events": events}, idempotency_key="batch")
+
+    # when
+    answer = together(2, deed)[0]
+    # then
+    assert (answer.status, answer["accepted"]) == (202, 2)
+    assert balance(priced)["balance"] == 98_000

@@ -10,7 +10,8 @@ CREATE OR REPLACE FUNCTION metering_entitlements_v1(
   status text, customer_id uuid, public_id text, external_id text, policy text, overage_limit bigint, balance bigint,
   reserved bigint, plan_variant_id uuid, usage_suspended text, usable bigint[], cycle_units numeric[],
   cycle_charged bigint[]
-) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public
+SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
   a billing_credit_account;

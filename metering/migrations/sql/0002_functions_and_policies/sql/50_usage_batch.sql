@@ -12,7 +12,8 @@
 CREATE OR REPLACE FUNCTION metering_usage_open_v1(
   p_environment uuid, p_config_version bigint, p_bys text[], p_references text[], p_new_customers uuid[], p_keys text[],
   p_now timestamptz, OUT status text, OUT accounts text, OUT recorded text
-) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_customers uuid[];
   v_made uuid[];
@@ -75,7 +76,8 @@ END $$;
 CREATE OR REPLACE FUNCTION metering_counters_read_v1(
   p_environment uuid, p_customers uuid[], p_metrics uuid[], p_rules uuid[], p_dimensions text[], p_values text[],
   p_now timestamptz, OUT counters text
-) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public
+SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   SELECT json_agg(json_build_array(r.units, r.charged) ORDER BY q.n)::text INTO counters
     FROM unnest(p_customers, p_metrics, p_rules, p_dimensions, p_values) WITH ORDINALITY
@@ -91,7 +93,8 @@ END $$;
 -- status: stored | key-taken (a key recorded an event for another customer meanwhile: roll back and open again).
 CREATE OR REPLACE FUNCTION metering_usage_store_v1(
   p_environment uuid, p_events text, p_counters text, p_now timestamptz, OUT status text
-) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE b record;
 BEGIN
   WITH e AS MATERIALIZED (
