@@ -65,12 +65,8 @@ def _together(
 ) -> list[Outcome]:
     try:
         return ordinary_record(config_get(environment_id), wishes, now)
-    except Extraordinary:
-        return _recorded(environment_id, wishes, now)
-    except psycopg.errors.LockNotAvailable:
-        if not is_patient:
-            raise
-        return _recorded(environment_id, wishes, now)
+    except (Extraordinary, psycopg.errors.LockNotAvailable):
+        return _recorded(environment_id, wishes, now, is_patient=is_patient)
 
 
 def _alone(environment_id: UUID, wish: UsageWish, now: datetime) -> Outcome:
@@ -89,16 +85,19 @@ class _Again(Exception):
 
 @dataclass(slots=True)
 class _Progress:
-    """What earlier attempts found must be done first."""
+    """How it is to be done, and what earlier attempts found must be done first."""
 
+    is_patient: bool
     make: set[Reference] = field(default_factory=set)
     due: set[UUID] = field(default_factory=set)
     caught_up: dict[UUID, int] = field(default_factory=dict)
     given_up: set[UUID] = field(default_factory=set)
 
 
-def _recorded(environment_id: UUID, wishes: Sequence[UsageWish], now: datetime) -> list[Outcome]:
-    progress = _Progress()
+def _recorded(
+    environment_id: UUID, wishes: Sequence[UsageWish], now: datetime, *, is_patient: bool
+) -> list[Outcome]:
+    progress = _Progress(is_patient)
     for _ in range(_ATTEMPTS):
         # Before the transaction: what is read inside one is not kept for the next batch.
         config = config_get(environment_id)
@@ -183,6 +182,7 @@ def _open(
         references=[reference for _, reference in references],
         new_customers=[uuid7() if reference in progress.make else None for reference in references],
         keys=list({wish.usage.key for wish in wishes}),
+        is_patient=progress.is_patient,
         now=now,
     )
     if answer.status == "stale-config":

@@ -4,14 +4,14 @@
 -- Find the customers that references name, lock their accounts, and tell what deciding needs to know.
 --
 -- Each reference is one element of the arrays; where `p_new_customers` is not NULL, a customer that does not exist is
--- made with that id. status: opened | stale-config.
+-- made with that id. Unless `p_is_patient`, an account that is locked for long is an error. status: opened | stale-config.
 -- `accounts`: JSON, an array a reference in their order, null for unknown ones, else [customer, made just now, plan
 -- variant, effective, policy, overage limit, why usage is suspended, whether other work is due first, free credits in
 -- burn order as [mc, metric keys] where it matters which are for what]. `recorded`: an array for each of the keys that
 -- recorded an event before: [key, event, cost, customer, fingerprint].
 CREATE OR REPLACE FUNCTION metering_usage_open_v1(
   p_environment uuid, p_config_version bigint, p_bys text[], p_references text[], p_new_customers uuid[], p_keys text[],
-  p_now timestamptz, OUT status text, OUT accounts text, OUT recorded text
+  p_is_patient boolean, p_now timestamptz, OUT status text, OUT accounts text, OUT recorded text
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -23,6 +23,10 @@ BEGIN
     RETURN;
   END IF;
   status := 'opened';
+  IF NOT p_is_patient THEN
+    -- As long as metering_usage_many_v1 waits, for the rest of the transaction.
+    PERFORM set_config('lock_timeout', '250ms', true);
+  END IF;
   IF array_remove(p_new_customers, NULL) <> '{}' THEN
     v_made := metering_customers_make(p_environment, p_bys, p_references, p_new_customers, p_now);
   END IF;

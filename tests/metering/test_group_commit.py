@@ -268,7 +268,9 @@ def test_nobody_waits_behind_a_call_that_does_not_end(
     assert balance(priced)["balance"] == 97_000
 
 
+@pytest.mark.parametrize("is_tiered", [False, True])
 def test_an_account_that_is_locked_for_long_holds_up_only_its_own_events(
+    is_tiered: bool,
     priced: Api,
     acme: Character,
     groups: list[int],
@@ -278,6 +280,8 @@ def test_an_account_that_is_locked_for_long_holds_up_only_its_own_events(
 ) -> None:
     # given a group of two customers, the account of one of them locked
     give(priced, 100_000, to="user_2")
+    if is_tiered:
+        make_rule(priced, cost_type="tiered", tiers=[{"up_to": None, "credit_cost": 1000}])
     commit, now, ended = GroupCommit(), system_now(), []
     whose = {"first": "user_2", "locked": "user_1", "free": "user_2"}
 
@@ -319,9 +323,9 @@ def test_a_batch_waits_for_a_lock_however_long(
     gave_up = Event()
     patiently = usage_batch._recorded
 
-    def watched(*arguments: Any) -> Any:
+    def watched(*arguments: Any, **more: Any) -> Any:
         gave_up.set()
-        return patiently(*arguments)
+        return patiently(*arguments, **more)
 
     monkeypatch.setattr(usage_batch, "_recorded", watched)
 
