@@ -42,7 +42,7 @@ END $$;
 -- order in which they are to have happened. What was not asked for properly is refused as a whole.
 --
 -- Set-based for accounts on which nothing but numbers changes. Those where a debit may ring (low balance, auto-topup,
--- overage, consumption), and those with credits for certain metrics, are debited one by one by the same code as a single debit.
+-- overage), and those with credits for certain metrics, are debited one by one by the same code as a single debit.
 CREATE OR REPLACE FUNCTION billing_debit_many(
   p_accounts uuid[], p_entries uuid[], p_amounts bigint[], p_metrics text[], p_source_type text, p_sources uuid[],
   p_actors text[], p_keys text[], p_requests text[], p_metadata jsonb[], p_now timestamptz
@@ -73,7 +73,7 @@ BEGIN
     count(*) = (SELECT count(*) FROM t)
       AND bool_and(least > 0 AND billing_debit_allowed(policy, overage_limit, effective, total, 0)) AS is_sound,
     array_agg(account ORDER BY account) FILTER (WHERE
-      has_scoped_blocks OR tells
+      has_scoped_blocks
       OR CASE WHEN told THEN effective - first >= threshold + greatest(threshold / 10, 1)
            ELSE effective - total <= threshold END
       OR CASE WHEN requested THEN effective - first > topup_at ELSE effective - total <= topup_at END
@@ -81,7 +81,8 @@ BEGIN
     bool_and(is_plain IS TRUE) AS are_plain,
     array_agg(account) AS accounts, array_agg(environment_id) AS environments, array_agg(sequence) AS sequences,
     array_agg(balance_mc) AS balances, array_agg(reserved_mc) AS reserved, array_agg(at) AS instants,
-    array_agg(block) AS blocks, array_agg(total) AS totals, array_agg(entries) AS entries
+    array_agg(block) AS blocks, array_agg(total) AS totals, array_agg(entries) AS entries,
+    bool_or(tells) AS tells
     INTO v FROM s;
   PERFORM billing_require(v.is_sound, 'debits that the policy does not allow');
   IF v.single IS NOT NULL THEN
@@ -107,7 +108,15 @@ BEGIN
         FROM unnest(p_accounts, p_entries, p_amounts, p_sources, p_actors, p_keys, p_requests, p_metadata) WITH ORDINALITY
           AS u(account, entry, amount, source, actor, key, request, metadata, n)
         WINDOW w AS (PARTITION BY u.account ORDER BY u.n)
-      ) d ORDER BY d.n
+      ) d ORDER BY d.n RETURNING id, environment_id, account_id, sequence, amount_mc, source_type,
+        source_id, balance_after_mc, effective_after_mc, occurred_at
+    ), told AS (
+      INSERT INTO customers_untold_debit (
+        environment_id, customer_id, sequence, entry_id, amount_mc, source_type, source_id, balance_mc, reserved_mc,
+        occurred_at)
+      SELECT n.environment_id, n.account_id, n.sequence, n.id, -n.amount_mc, n.source_type, n.source_id, n.balance_after_mc,
+        n.balance_after_mc - n.effective_after_mc, n.occurred_at
+      FROM entries n WHERE v.tells
     ), blocks AS (
       UPDATE billing_credit_block b SET
         remaining_mc = b.remaining_mc - t.total,
@@ -164,7 +173,15 @@ BEGIN
     SELECT e.entry, e.environment_id, e.account, e.sequence + e.nth, 'debit', -e.amount, e.blocks, e.amounts,
       e.balance_mc - e.upto, e.balance_mc - e.upto - e.reserved_mc, p_source_type, e.source, e.actor, '', e.key,
       coalesce(e.request, ''), e.metadata, e.at
-    FROM e ORDER BY e.n
+    FROM e ORDER BY e.n RETURNING id, environment_id, account_id, sequence, amount_mc, source_type,
+      source_id, balance_after_mc, effective_after_mc, occurred_at
+  ), told AS (
+    INSERT INTO customers_untold_debit (
+      environment_id, customer_id, sequence, entry_id, amount_mc, source_type, source_id, balance_mc, reserved_mc,
+      occurred_at)
+    SELECT n.environment_id, n.account_id, n.sequence, n.id, -n.amount_mc, n.source_type, n.source_id, n.balance_after_mc,
+      n.balance_after_mc - n.effective_after_mc, n.occurred_at
+    FROM entries n WHERE v.tells
   ), blocks AS (
     UPDATE billing_credit_block b
       SET remaining_mc = b.remaining_mc - (r.hi - r.lo),

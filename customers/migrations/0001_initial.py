@@ -1166,6 +1166,45 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="UntoldDebit",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "environment_id",
+                        "customer_id",
+                        "sequence",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("customer_id", models.UUIDField()),
+                ("sequence", models.BigIntegerField()),
+                ("entry_id", models.UUIDField()),
+                ("amount_mc", models.BigIntegerField()),
+                ("source_type", models.CharField(max_length=20)),
+                ("source_id", models.UUIDField()),
+                ("balance_mc", models.BigIntegerField()),
+                ("reserved_mc", models.BigIntegerField()),
+                ("occurred_at", models.DateTimeField()),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="customers.environment",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "customers_untold_debit",
+            },
+        ),
+        migrations.CreateModel(
             name="WebhookSlot",
             fields=[
                 (

@@ -7,7 +7,7 @@ from customers.models.idempotency import IdempotencyRecord
 from customers.models.imports import ImportBatch, ImportRow, ImportStage, RowOutcome, RowReversal
 from customers.models.job import Job, JobResult, JobState
 from customers.models.note import CustomerNote
-from customers.models.outbox import OutboxEvent
+from customers.models.outbox import OutboxEvent, UntoldDebit
 from customers.models.tenant import Tenant
 from customers.models.user import User
 from customers.models.webhook import (
@@ -44,6 +44,7 @@ __all__ = [
     "RowOutcome",
     "RowReversal",
     "Tenant",
+    "UntoldDebit",
     "User",
     "WebhookAttempt",
     "WebhookDelivery",

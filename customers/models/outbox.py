@@ -9,8 +9,7 @@ from customers.models.environment import Environment
 class OutboxEvent(models.Model):
     """A webhook event, written in the transaction of its cause and frozen there.
 
-    While an endpoint names `credit.consumed`, every debit writes one: so nothing is checked or indexed here that need
-    not be. The function that writes has just read the environment.
+    Nothing is checked or indexed here that need not be: the function that writes has just read the environment.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -53,3 +52,34 @@ class OutboxEvent(models.Model):
 
     def __str__(self) -> str:
         return self.event
+
+
+class UntoldDebit(models.Model):
+    """What there is to tell of a debit, written in its transaction while an endpoint names `credit.consumed`.
+
+    It becomes an `OutboxEvent` when it is handed out, or before something else happens to its customer: then it gets
+    its number, and its payload is put together. Every debit writes one, so there is one index, and nothing is checked.
+    """
+
+    pk = models.CompositePrimaryKey("environment_id", "customer_id", "sequence")
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    customer_id = models.UUIDField()
+    # The ledger entry's: debits of a customer are told in the order of the ledger.
+    sequence = models.BigIntegerField()
+    # The event goes by it too.
+    entry_id = models.UUIDField()
+    amount_mc = models.BigIntegerField()
+    source_type = models.CharField(max_length=20)
+    source_id = models.UUIDField()
+    # What the debit left.
+    balance_mc = models.BigIntegerField()
+    reserved_mc = models.BigIntegerField()
+    occurred_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "customers_untold_debit"
+
+    def __str__(self) -> str:
+        return str(self.entry_id)

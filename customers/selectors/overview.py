@@ -18,10 +18,13 @@ WAITING_MAX: Final = 10_000
 
 _COUNTS: Final = """
 SELECT (SELECT count(*) FROM customers_customer WHERE environment_id = $1 AND deleted_at IS NULL),
-  (SELECT count(*) FROM (SELECT 1 FROM customers_outbox_event
-    WHERE environment_id = $1 AND dispatched_at IS NULL LIMIT $2::bigint) waiting),
-  (SELECT min(occurred_at) FROM (SELECT occurred_at FROM customers_outbox_event
-    WHERE environment_id = $1 AND dispatched_at IS NULL ORDER BY id LIMIT 1) oldest),
+  (SELECT count(*) FROM (SELECT 1 FROM customers_outbox_event WHERE environment_id = $1 AND dispatched_at IS NULL
+    UNION ALL SELECT 1 FROM customers_untold_debit WHERE environment_id = $1 LIMIT $2::bigint) waiting),
+  (SELECT min(occurred_at) FROM (
+    (SELECT occurred_at FROM customers_outbox_event
+      WHERE environment_id = $1 AND dispatched_at IS NULL ORDER BY id LIMIT 1)
+    UNION ALL
+    (SELECT occurred_at FROM customers_untold_debit WHERE environment_id = $1 LIMIT $2::bigint)) oldest),
   count(*), count(*) FILTER (WHERE status = 'active' AND failures > 0), count(*) FILTER (WHERE status = 'disabled'),
   (SELECT count(*) FROM (SELECT 1 FROM customers_webhook_delivery
     WHERE environment_id = $1 AND state = 'dead' LIMIT 1000) dead),

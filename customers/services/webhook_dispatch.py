@@ -105,7 +105,7 @@ def events_hand_out(*, environment_id: UUID) -> int:
 def events_handed_out(*, environment_id: UUID) -> Iterator[int]:
     """The same in batches, each of which can be sent while the next is queued; says how many are in each."""
     count = EVENTS
-    while count == EVENTS:
+    while count >= EVENTS:
         row = call_one(_HAND_OUT, [environment_id, EVENTS, system_now()])
         count = int(row[0]) if row else 0
         if count > 0:

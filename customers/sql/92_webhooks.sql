@@ -15,8 +15,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     ))
 $$;
 
--- Queue up to `p_most` events of an environment for its endpoints, in the order in which they are listed for ever after.
--- Returns how many; -1 when somebody else is at it.
+-- Queue up to `p_most` events of an environment, and up to as many debits that are still to be told, for its endpoints, in
+-- the order in which they are listed for ever after. Returns how many of the greater sort; -1 when somebody else is at it.
 --
 -- One at a time per environment: two at once could hand out a customer's second event before the first. A batch
 -- taken by id is completed by the customers' earlier events, since ids are given before numbers are.
@@ -26,39 +26,96 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
+    v_customers uuid[];
     v_ids uuid[];
+    v_debits bigint;
     v_last bigint;
+    v_latest uuid;
+    v_kind text;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('webhooks of ' || p_environment, 0)) THEN
         RETURN -1;
     END IF;
-    -- What waits of a customer has no gaps, so the earlier ones are found by going back one by one.
+    SELECT o.position, o.customer_id INTO v_last, v_latest FROM customers_outbox_event o
+    WHERE o.environment_id = p_environment AND o.position IS NOT NULL ORDER BY o.position DESC LIMIT 1;
+    v_last := coalesce(v_last, 0);
+    v_latest := coalesce(v_latest, '00000000-0000-0000-0000-000000000000');
+    -- Whose debits are told now: beginning after the customer who was told of last, so that nobody's turn never comes. Who
+    -- is held by somebody else is left for the next time: that one may wait for another whom we hold.
+    SELECT array_agg(l.id ORDER BY l.id <= v_latest, l.id) INTO v_customers FROM (
+        SELECT c.id FROM customers_customer c WHERE c.id = ANY(ARRAY(
+            SELECT DISTINCT w.customer_id FROM (
+                (SELECT d.customer_id FROM customers_untold_debit d
+                WHERE d.environment_id = p_environment AND d.customer_id > v_latest
+                ORDER BY d.environment_id, d.customer_id LIMIT p_most)
+                UNION ALL
+                (SELECT d.customer_id FROM customers_untold_debit d
+                WHERE d.environment_id = p_environment AND d.customer_id <= v_latest
+                ORDER BY d.environment_id, d.customer_id LIMIT p_most)
+                LIMIT p_most
+            ) w
+        )) FOR NO KEY UPDATE SKIP LOCKED
+    ) l;
+    -- What waits of a customer has no gaps, so the earlier ones are found by going back one by one. All that waits of
+    -- those whose debits are told now comes before these.
     WITH RECURSIVE whole AS (
         (SELECT o.id, o.customer_id, o.sequence FROM customers_outbox_event o
         WHERE o.environment_id = p_environment AND o.dispatched_at IS NULL ORDER BY o.id LIMIT p_most)
+        UNION
+        (SELECT o.id, o.customer_id, o.sequence FROM customers_customer c JOIN customers_outbox_event o
+            ON o.environment_id = p_environment AND o.customer_id = c.id AND o.sequence = c.event_sequence
+        WHERE c.id = ANY(v_customers) AND o.dispatched_at IS NULL)
         UNION
         SELECT b.id, b.customer_id, b.sequence FROM whole w CROSS JOIN LATERAL (
             SELECT o.* FROM customers_outbox_event o WHERE o.environment_id = p_environment
                 AND o.customer_id = w.customer_id AND o.sequence = w.sequence - 1 LIMIT 1
         ) b WHERE b.dispatched_at IS NULL
     )
-    SELECT array_agg(w.id) INTO v_ids FROM whole w;
-    IF v_ids IS NULL THEN
+    SELECT coalesce(array_agg(w.id), '{}') INTO v_ids FROM whole w;
+    IF v_ids = '{}' AND v_customers IS NULL THEN
         RETURN 0;
     END IF;
-    SELECT coalesce(max(o.position), 0) INTO v_last FROM customers_outbox_event o
-    WHERE o.environment_id = p_environment;
+    SELECT e.kind INTO STRICT v_kind FROM customers_environment e WHERE e.id = p_environment;
     -- As they happened; but a customer's events never against their numbers. The lanes are locked, and made where missing,
     -- before there is something in them: whoever empties one removes it.
-    WITH handed AS (
-        UPDATE customers_outbox_event o SET dispatched_at = p_now, position = v_last + n.number
-        FROM (
-            SELECT l.id, row_number() OVER (ORDER BY l.latest, l.sequence) AS number FROM (
-                SELECT e.id, e.sequence,
-                    max(e.id::text) OVER (PARTITION BY coalesce(e.customer_id, e.id) ORDER BY e.sequence) AS latest
+    WITH debits AS (
+        DELETE FROM customers_untold_debit d USING (
+            SELECT q.* FROM unnest(v_customers) AS c(id) CROSS JOIN LATERAL (
+                SELECT u.customer_id, u.sequence FROM customers_untold_debit u
+                WHERE u.environment_id = p_environment AND u.customer_id = c.id ORDER BY u.sequence LIMIT p_most
+            ) q LIMIT p_most
+        ) k WHERE d.environment_id = p_environment AND d.customer_id = k.customer_id AND d.sequence = k.sequence
+        RETURNING d
+    ), counted AS (
+        UPDATE customers_customer c SET event_sequence = c.event_sequence + t.many
+        FROM (SELECT (b.d).customer_id AS id, count(*) AS many FROM debits b GROUP BY 1) t WHERE c.id = t.id
+    ), numbered AS (
+        SELECT b.d, c.public_id, c.external_id, c.display_name, c.event_sequence + row_number() OVER (PARTITION BY c.id ORDER BY (b.d).sequence) AS number
+        FROM debits b JOIN customers_customer c ON c.id = (b.d).customer_id
+    ), placed AS MATERIALIZED (
+        SELECT l.*, v_last + row_number() OVER (ORDER BY l.latest, l.sequence) AS position FROM (
+            SELECT u.*, max(u.id::text) OVER (PARTITION BY coalesce(u.customer_id, u.id) ORDER BY u.sequence) AS latest
+            FROM (
+                SELECT e.id, e.customer_id, e.sequence, NULL::jsonb AS payload, NULL::timestamptz AS occurred_at
                 FROM customers_outbox_event e WHERE e.id = ANY(v_ids)
-            ) l
-        ) n WHERE o.id = n.id RETURNING o.id, o.event, o.customer_id, o.sequence, o.position
+                UNION ALL
+                SELECT (n.d).entry_id, (n.d).customer_id, n.number, customers_debit_payload(n.d, v_kind, n.number,
+                    n.public_id, n.external_id, n.display_name), (n.d).occurred_at
+                FROM numbered n
+            ) u
+        ) l
+    ), waited AS (
+        UPDATE customers_outbox_event o SET dispatched_at = p_now, position = p.position
+        FROM placed p WHERE o.id = p.id AND p.payload IS NULL
+        RETURNING o.id, o.event, o.customer_id, o.sequence, o.position
+    ), told AS (
+        INSERT INTO customers_outbox_event AS o (id, environment_id, event, customer_id, sequence, payload, occurred_at,
+            dispatched_at, position)
+        SELECT p.id, p_environment, 'credit.consumed', p.customer_id, p.sequence, p.payload, p.occurred_at, p_now,
+            p.position
+        FROM placed p WHERE p.payload IS NOT NULL RETURNING o.id, o.event, o.customer_id, o.sequence, o.position
+    ), handed AS MATERIALIZED (
+        SELECT * FROM waited UNION ALL SELECT * FROM told
     ), wanting AS MATERIALIZED (
         -- Asked once for each kind of event.
         SELECT e.id AS endpoint_id, k.event FROM (SELECT DISTINCT h.event FROM handed h) k
@@ -72,14 +129,16 @@ BEGIN
         INSERT INTO customers_webhook_lane (endpoint_id, lane, environment_id, next_at)
         SELECT DISTINCT w.endpoint_id, w.lane, p_environment, p_now FROM wanted w ORDER BY 1, 2
         ON CONFLICT (endpoint_id, lane) DO UPDATE SET environment_id = EXCLUDED.environment_id RETURNING 1
+    ), queued AS (
+        INSERT INTO customers_webhook_delivery (id, environment_id, endpoint_id, event_id, customer_id, lane, sequence,
+            state, attempts, tries, next_attempt_at, created_at)
+        SELECT purser_uuid7(), p_environment, w.endpoint_id, w.id, w.customer_id, w.lane, w.sequence,
+            'pending', 0, 0, p_now, p_now
+        FROM wanted w WHERE (SELECT count(*) FROM lanes) > 0 ORDER BY w.position
+        ON CONFLICT (endpoint_id, event_id) DO NOTHING
     )
-    INSERT INTO customers_webhook_delivery (id, environment_id, endpoint_id, event_id, customer_id, lane, sequence,
-        state, attempts, tries, next_attempt_at, created_at)
-    SELECT purser_uuid7(), p_environment, w.endpoint_id, w.id, w.customer_id, w.lane, w.sequence,
-        'pending', 0, 0, p_now, p_now
-    FROM wanted w WHERE (SELECT count(*) FROM lanes) > 0 ORDER BY w.position
-    ON CONFLICT (endpoint_id, event_id) DO NOTHING;
-    RETURN cardinality(v_ids);
+    SELECT count(*) INTO v_debits FROM debits;
+    RETURN greatest(cardinality(v_ids), v_debits);
 END $$;
 
 -- Claim lanes of an endpoint and return what to send out of them, in order: at most `p_most` deliveries, by at most
@@ -277,7 +336,7 @@ RETURNS TABLE (environment_id uuid, endpoint_id uuid)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
     SELECT e.id, NULL::uuid FROM customers_environment e WHERE EXISTS (
         SELECT FROM customers_outbox_event o WHERE o.environment_id = e.id AND o.dispatched_at IS NULL
-    )
+    ) OR EXISTS (SELECT FROM customers_untold_debit d WHERE d.environment_id = e.id)
     UNION ALL
     SELECT w.environment_id, w.id FROM customers_webhook_endpoint w
     WHERE w.status = 'active' AND w.deleted_at IS NULL AND (w.open_until IS NULL OR w.open_until <= p_now) AND EXISTS (

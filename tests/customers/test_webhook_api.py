@@ -118,6 +118,7 @@ def test_consumption_is_told_only_while_an_endpoint_names_it(api, acme):
     api.delete(f"/v1/webhook-endpoints/{named['id']}")
     assert tells() is False
     burn(api, "two")
+    events_hand_out(environment_id=acme.test.id)
     with environment_scope(acme.test.id):
         (event,) = OutboxEvent.objects.filter(event="credit.consumed")
     assert event.payload["amount"] == 1000
@@ -134,6 +135,7 @@ def test_every_debit_is_told_with_what_it_left_and_its_number(api, acme, thresho
     )
     give_and_burn(api)
     burn(api, "two")
+    events_hand_out(environment_id=acme.test.id)
 
     with environment_scope(acme.test.id):
         customer = Customer.objects.get(external_id="ada")

@@ -108,6 +108,8 @@ ordinary_batches = st.lists(
 class Life:
     wallets: dict[str, list[Block]]
     hold: int
+    #: Whether an endpoint names `credit.consumed`.
+    tells: bool
     batches: list[list[Event]]
 
 
@@ -124,6 +126,7 @@ lives = st.builds(
         }
     ),
     hold=st.integers(0, 40),
+    tells=st.booleans(),
     batches=st.one_of(batches, ordinary_batches),
 )
 
@@ -158,6 +161,7 @@ def test_a_batch_leaves_what_its_events_would_have_left_one_by_one(life: Life) -
             settle(world, at)
     # and so are the rows
     with psycopg.connect(os.environ["TEST_SUPERUSER_URL"], row_factory=dict_row) as connection:
+        connection.execute("SELECT customers_debits_tell(environment_id, id) FROM customers_customer")
         left, right = (rows_of(connection, world) for world in (tenant.live, tenant.test))
     for table, rows in left.items():
         assert differences(rows, right[table]) == [], table
@@ -216,6 +220,9 @@ def begin_life(world: World, life: Life, begin: datetime) -> None:
             "UPDATE billing_credit_account SET usage_suspended = 'subscription_paused' FROM customers_customer c "
             "WHERE c.id = customer_id AND c.environment_id = %s AND c.external_id = 'suspended'",
             [world.id],
+        )
+        connection.execute(
+            "UPDATE customers_environment SET tells_consumption = %s WHERE id = %s", [life.tells, world.id]
         )
 
 

@@ -37,7 +37,7 @@ BEGIN
     PERFORM billing_overage_tell(a, p_missing, p_policy, p_now);
   END IF;
   IF (SELECT e.tells_consumption FROM customers_environment e WHERE e.id = a.environment_id) THEN
-    PERFORM billing_debit_tell(a, p_entry, p_kind, p_amount, a.balance_mc, p_cause, p_now);
+    PERFORM billing_debit_tell(a, p_entry, p_kind, p_amount, p_cause, p_now);
   END IF;
   RETURN a;
 END $$;
@@ -48,25 +48,26 @@ LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE WHEN p_threshold IS NOT NULL THEN true WHEN p_tells THEN NULL ELSE false END
 $$;
 
--- Tell of a debit, after which the account has `p_balance`.
+-- Leave what there is to tell of a debit, after which the account is `a`. It becomes an event when it is handed out.
 CREATE OR REPLACE FUNCTION billing_debit_tell(
-  a billing_credit_account, p_entry uuid, p_kind text, p_amount bigint, p_balance bigint, p_cause billing_cause,
-  p_now timestamptz
+  a billing_credit_account, p_entry uuid, p_kind text, p_amount bigint, p_cause billing_cause, p_now timestamptz
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   IF p_kind = 'debit' THEN
-    PERFORM customers_event_emit(a.environment_id, a.customer_id, 'credit.consumed', jsonb_build_object(
-      'ledger_entry_id', customers_typeid('led', p_entry), 'amount', p_amount,
-      'source', jsonb_build_object('type', p_cause.source_type, 'id', CASE WHEN p_cause.source_type = 'event'
-        THEN customers_typeid('evt', p_cause.source_id) ELSE p_cause.source_id::text END),
-      'balance', p_balance, 'reserved_balance', a.reserved_mc, 'effective_balance', p_balance - a.reserved_mc), p_now);
+    INSERT INTO customers_untold_debit (
+      environment_id, customer_id, sequence, entry_id, amount_mc, source_type, source_id, balance_mc, reserved_mc,
+      occurred_at
+    ) VALUES (
+      a.environment_id, a.customer_id, a.sequence, p_entry, p_amount, p_cause.source_type, p_cause.source_id,
+      a.balance_mc, a.reserved_mc, p_now
+    );
   END IF;
 END $$;
 
 -- Book a debit as billing_debit_book does, and store the account. `p_rings`: true: somebody may have to be told of a low
 -- balance, or of more; null: of the debit itself, and of nothing else; false: nobody. When it is not true, and one block pays
--- it all, as nearly always, it is three writes in one statement: each function and each statement more would take a twentieth
--- of a usage event. `a` is as it is stored.
+-- it all, as nearly always, it is three writes in one statement, and a fourth to tell of it: each function and each statement
+-- more would take a twentieth of a usage event. `a` is as it is stored.
 CREATE OR REPLACE FUNCTION billing_debit_store(
   a billing_credit_account, p_entry uuid, p_kind text, p_amount bigint, p_blocks uuid[], p_amounts bigint[],
   p_missing bigint, p_policy text, p_rings boolean, p_cause billing_cause, p_now timestamptz
@@ -91,13 +92,18 @@ BEGIN
       p_cause.actor, coalesce(p_cause.reason, ''), p_cause.idempotency_key, coalesce(p_cause.request_id, ''),
       p_cause.metadata, p_now
     )
+  ), told AS (
+    INSERT INTO customers_untold_debit (
+      environment_id, customer_id, sequence, entry_id, amount_mc, source_type, source_id, balance_mc, reserved_mc,
+      occurred_at
+    )
+    SELECT a.environment_id, a.customer_id, a.sequence + 1, p_entry, p_amount, p_cause.source_type, p_cause.source_id,
+      a.balance_mc - p_amount, a.reserved_mc, p_now
+    WHERE p_rings IS NULL AND p_kind = 'debit'
   )
   UPDATE billing_credit_account SET
     balance_mc = a.balance_mc - p_amount, sequence = a.sequence + 1, version = a.version + 1, last_entry_at = p_now
   WHERE customer_id = a.customer_id;
-  IF p_rings IS NULL THEN
-    PERFORM billing_debit_tell(a, p_entry, p_kind, p_amount, a.balance_mc - p_amount, p_cause, p_now);
-  END IF;
 END $$;
 
 -- Tell of an account that went into overdraft by `p_into` just now; not again while it is there.

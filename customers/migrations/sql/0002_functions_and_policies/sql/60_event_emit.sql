@@ -1,5 +1,6 @@
 -- Writes a webhook event into the outbox, in the transaction of its cause. Events of a customer are numbered without
--- gaps, so the customer's row stays locked until that transaction ends.
+-- gaps, so the customer's row stays locked until that transaction ends. Debits of theirs that wait to be told happened
+-- before, and get their numbers first.
 --
 -- For functions of the kernel's role: without a search path of its own, which every call would pay for.
 CREATE OR REPLACE FUNCTION customers_event_emit(
@@ -9,6 +10,11 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_id uuid := purser_uuid7();
 BEGIN
+    IF EXISTS (
+        SELECT FROM customers_untold_debit d WHERE d.environment_id = p_environment AND d.customer_id = p_customer
+    ) THEN
+        PERFORM customers_debits_tell(p_environment, p_customer);
+    END IF;
     -- One statement: each more would take a tenth of it.
     WITH customer AS (
         UPDATE customers_customer SET event_sequence = event_sequence + 1
