@@ -18,6 +18,7 @@ from benchmarks import (
     pages,
     renewals,
     requests,
+    telling,
     volume,
     webhooks,
 )
@@ -327,11 +328,16 @@ CASES: Final[Mapping[str, Case]] = {
         ),
     ),
     "told": Case(
-        title="POST /v1/usage while an endpoint names credit.consumed",
-        open=_driven(volume.told),
+        title="Usage while an endpoint names credit.consumed, without the deliveries and (delivering) with them",
+        open=_driven(telling.told),
         aims=(
             Aim(name="requests per second to untold", of=rate("told", "untold"), at_least=0.9),
-            Aim(name="CPU to untold", of=cpu("told", "untold")),
+            Aim(name="CPU to untold", of=cpu("told", "untold"), at_most=1.1),
+            Aim(name="batches to untold", of=rate("batches, told", "batches, untold"), at_least=0.9),
+            Aim(name="batches' CPU to untold", of=cpu("batches, told", "batches, untold"), at_most=1.1),
+            Aim(name="groups to untold", of=rate("groups, told", "groups, untold"), at_least=0.9),
+            Aim(name="groups' CPU to untold", of=cpu("groups, told", "groups, untold"), at_most=1.1),
+            Aim(name="with the deliveries to untold", of=rate("delivering", "untold")),
         ),
     ),
     "reserve": Case(

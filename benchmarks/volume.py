@@ -1,4 +1,4 @@
-"""Usage in batches, by tiers, in groups and told of; reservations; entitlements by the hundred."""
+"""Usage in batches, by tiers and in groups; reservations; entitlements by the hundred."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from config.local.paths import REPOSITORY
 from config.local.processes import plain_environment, stop
 
 #: Connections with which group commit is to show what it is for.
-_CROWD: Final = 64
+CROWD: Final = 64
 _PAIRS: Final = 10_000
 #: Like the events' own, with its indexes, and nothing else that an event needs.
 _BARE: Final = """
@@ -173,40 +173,15 @@ def groups(instance: Instance, *, seconds: float) -> Iterator[Mapping[str, Alter
 
     try:
         yield {
-            "hot, grouped": run("purser", hot, _CROWD),
-            "hot, single": run("single", hot, _CROWD),
-            "spread, grouped": run("purser", spread, _CROWD),
-            "spread, single": run("single", spread, _CROWD),
+            "hot, grouped": run("purser", hot, CROWD),
+            "hot, single": run("single", hot, CROWD),
+            "spread, grouped": run("purser", spread, CROWD),
+            "spread, single": run("single", spread, CROWD),
             "one, grouped": run("purser", spread, 1),
             "one, single": run("single", spread, 1),
         }
     finally:
         stop(process=single.process)
-
-
-@contextmanager
-def told(instance: Instance, *, connections: int, seconds: float) -> Iterator[Mapping[str, Alternative]]:
-    """`credit.consumed` for each debit, as while an endpoint names it, and none."""
-    secret = instance.facts["secret"]
-    run = partial(
-        http,
-        instance=instance,
-        server="purser",
-        request=requests.usage(secret=secret),
-        connections=connections,
-        seconds=seconds,
-    )
-
-    def telling(tells: bool) -> Sample:
-        with psycopg.connect(instance.superuser_url, autocommit=True) as connection:
-            connection.execute("UPDATE customers_environment SET tells_consumption = %s", [tells])
-        try:
-            return run()
-        finally:
-            with psycopg.connect(instance.superuser_url, autocommit=True) as connection:
-                connection.execute("UPDATE customers_environment SET tells_consumption = false")
-
-    yield {"told": partial(telling, True), "untold": partial(telling, False)}
 
 
 def reservation_script(instance: Instance) -> str:

@@ -1,4 +1,4 @@
-"""What a webhook worker delivers, beside a client that only posts; and what telling of every debit costs the debits."""
+"""What a webhook worker delivers, beside a client that only posts."""
 
 from __future__ import annotations
 
@@ -113,26 +113,28 @@ class _Postman:
 
     def drained(self) -> None:
         """Rings, as the event's cause would have done, until nothing waits."""
-        _ring(self.instance)
+        ring(self.instance)
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while self._waiting():
+        while is_waiting(self.connection):
             if time.monotonic() > deadline:
                 raise RuntimeError("the worker did not deliver everything")
             time.sleep(0.02)
-
-    def _waiting(self) -> bool:
-        row = self.connection.execute(
-            "SELECT EXISTS (SELECT FROM customers_webhook_lane) "
-            "OR EXISTS (SELECT FROM customers_outbox_event WHERE dispatched_at IS NULL)"
-        ).fetchone()
-        return bool(row and row[0])
 
     def _busy(self) -> tuple[float, float]:
         root = self.process.pid if self.process else 0
         return tree_seconds(root=root), tree_seconds(root=self.instance.postgres_pid)
 
 
-def _ring(instance: Instance) -> None:
+def is_waiting(connection: psycopg.Connection) -> bool:
+    """Whether something is to be handed out or sent."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM customers_webhook_lane) OR EXISTS (SELECT FROM customers_untold_debit) "
+        "OR EXISTS (SELECT FROM customers_outbox_event WHERE dispatched_at IS NULL)"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def ring(instance: Instance) -> None:
     with Celery(broker=instance.environment["CELERY_BROKER_URL"]) as bell:
         bell.send_task("customers.webhooks_hand_out", args=[instance.facts["environment"]], queue="webhooks")
 
@@ -166,6 +168,7 @@ def endpoint(instance: Instance, port: int, *events: str) -> Iterator[None]:
                 [made],
             )
             connection.execute("UPDATE customers_environment SET tells_consumption = false")
+            connection.execute("DELETE FROM customers_untold_debit")
             connection.execute(
                 "UPDATE customers_outbox_event SET dispatched_at = now() WHERE dispatched_at IS NULL"
             )
