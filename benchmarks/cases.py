@@ -261,7 +261,12 @@ CASES: Final[Mapping[str, Case]] = {
         title="The kernel's debit as an account's blocks grow, by pgbench",
         open=blocks,
         aims=tuple(
-            Aim(name=f"CPU with {name} to one live block", of=cpu(name, "1 live"), at_most=1.3)
+            Aim(
+                name=f"CPU with {kind}{name} to one live block",
+                of=cpu(f"{kind}{name}", f"{kind}1 live"),
+                at_most=1.3,
+            )
+            for kind in ("", "batch, ")
             for name in ledger.SIZES
             if name != "1 live"
         ),

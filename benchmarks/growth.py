@@ -20,19 +20,37 @@ from benchmarks.rounds import Alternative
 #: `BENCH_ENTRIES=10000000` measures the largest too; it takes some minutes to fill.
 _MOST: Final = int(os.environ.get("BENCH_ENTRIES", "1000000"))
 SIZES: Final = tuple(size for size in (100_000, 1_000_000, 10_000_000) if size <= _MOST)
-#: Each account's last entry once more, further back in its numbers and its time, so that nothing else changes.
+#: Each account's last entry once more, in turns as they would come in, so that an account's entries lie far apart.
+#: Without indexes, which are made afterwards: kept up to date they would take most of the time.
 _FILL: Final = """
-SET session_replication_role = replica;
-INSERT INTO billing_ledger_entry (id, environment_id, account_id, sequence, kind, amount_mc, block_ids, block_amounts,
-  balance_after_mc, effective_after_mc, source_type, source_id, actor, reason, request_id, metadata, occurred_at)
-SELECT purser_uuid7(), e.environment_id, e.account_id, e.sequence + n, e.kind, e.amount_mc, e.block_ids,
-  e.block_amounts,
-  e.balance_after_mc, e.effective_after_mc, e.source_type, purser_uuid7(), e.actor, e.reason, e.request_id, e.metadata,
-  e.occurred_at + n * interval '1 microsecond'
-FROM billing_ledger_entry e JOIN billing_credit_account a ON a.customer_id = e.account_id AND a.sequence = e.sequence
-CROSS JOIN generate_series(1, {each}) AS n;
-UPDATE billing_credit_account SET sequence = sequence + {each},
-  last_entry_at = last_entry_at + {each} * interval '1 microsecond';
+DO $$
+BEGIN
+  SET LOCAL session_replication_role = replica;
+  CREATE TEMPORARY TABLE newest ON COMMIT DROP AS
+    SELECT e.* FROM billing_ledger_entry e
+    JOIN billing_credit_account a ON a.customer_id = e.account_id AND a.sequence = e.sequence;
+  FOR n IN 1 .. {each} LOOP
+    INSERT INTO billing_ledger_entry (id, environment_id, account_id, sequence, kind, amount_mc, block_ids,
+      block_amounts, balance_after_mc, effective_after_mc, source_type, source_id, actor, reason, request_id, metadata,
+      occurred_at)
+    SELECT purser_uuid7(), e.environment_id, e.account_id, e.sequence + n, e.kind, e.amount_mc, e.block_ids,
+      e.block_amounts, e.balance_after_mc, e.effective_after_mc, e.source_type, purser_uuid7(), e.actor, e.reason,
+      e.request_id, e.metadata, e.occurred_at + n * interval '1 microsecond'
+    FROM newest e;
+  END LOOP;
+  UPDATE billing_credit_account SET sequence = sequence + {each},
+    last_entry_at = last_entry_at + {each} * interval '1 microsecond';
+END $$
+"""
+#: What makes the indexes of the entries, and what removes them.
+_INDEXES: Final = """
+SELECT
+  CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.indexrelid)
+    ELSE format('ALTER TABLE billing_ledger_entry ADD CONSTRAINT %s %s', k.conname, pg_get_constraintdef(k.oid)) END,
+  CASE WHEN k.oid IS NULL THEN format('DROP INDEX %s', i.indexrelid::regclass)
+    ELSE format('ALTER TABLE billing_ledger_entry DROP CONSTRAINT %s', k.conname) END
+FROM pg_index i LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u')
+WHERE i.indrelid = 'billing_ledger_entry'::regclass
 """
 _ACCOUNT: Final = f"""
 \\set account random(0, {ACCOUNTS - 1})
@@ -100,9 +118,13 @@ def grown(instance: Instance, size: int) -> Instance:
         )
     _copied(instance, superuser_url)
     with psycopg.connect(superuser_url, autocommit=True) as connection:
-        for statement in _FILL.format(each=size // ACCOUNTS).split(";\n"):
-            if statement.strip():
-                connection.execute(statement)
+        indexes = connection.execute(_INDEXES).fetchall()
+        for _, drop in indexes:
+            connection.execute(drop)
+        connection.execute(_FILL.format(each=size // ACCOUNTS))
+        connection.execute("SET maintenance_work_mem = '512MB'")
+        for make, _ in indexes:
+            connection.execute(make)
     settle(superuser_url)
     return replace(
         instance,

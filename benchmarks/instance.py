@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
+from psycopg import sql
 
 from config.local.binaries import postgres_programs
 from config.local.databases import database_make
@@ -30,6 +31,8 @@ _NAIVE: Final = "naive_bench"
 #: Limits are on, and so high that they refuse nothing.
 _LIMITS: Final = {f"RATE_LIMIT_{name}": "20000" for name in ("USAGE", "ENTITLEMENTS", "OTHER")}
 _START_SECONDS: Final = 30
+#: PostgreSQL's own default is for the smallest of machines; a quarter of the memory is usual.
+_SHARED_BUFFERS: Final = os.environ.get("BENCH_SHARED_BUFFERS")
 #: As `make run` starts it on the two-core machine the targets are for.
 _WORKERS: Final = 2
 
@@ -66,11 +69,26 @@ def instance(*, durable: bool = True) -> Iterator[Instance]:
     servers: dict[str, Server] = {}
     try:
         below.start()
+        if _SHARED_BUFFERS:
+            _give_memory(below, _SHARED_BUFFERS)
         yield _made(below, servers)
     finally:
         for server in servers.values():
             stop(process=server.process)
         below.stop()
+
+
+def _give_memory(below: Throwaway, shared_buffers: str) -> None:
+    """It is taken at the start, so PostgreSQL starts once more."""
+    postgres = below.postgres
+    with psycopg.connect(postgres.superuser_url(), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("ALTER SYSTEM SET shared_buffers = {}").format(sql.Literal(shared_buffers))
+        )
+    if postgres.process is not None:
+        stop(process=postgres.process, with_signal=postgres.stop_signal, patience=30)
+    postgres.start()
+    postgres.wait()
 
 
 def _made(below: Throwaway, servers: dict[str, Server]) -> Instance:

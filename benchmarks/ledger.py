@@ -13,16 +13,20 @@ from benchmarks.instance import Instance, settle
 from benchmarks.pgbench import pgbench
 from benchmarks.requests import ACCOUNTS
 from benchmarks.rounds import Alternative
+from benchmarks.volume import batch_script
 
-#: Account, event and ledger, each written once, by one statement: no blocks, no policy, no tenants.
+#: Account, event and ledger, each written once, by one statement: no blocks, no policy, no tenants. What it has in
+#: common with the debit: keys are UUIDs, found by the number that pgbench draws; and it makes four index entries, two
+#: for the event (itself, its key) and two for the entry (itself, its account's).
 _LEAST_TABLES: Final = """
-CREATE SCHEMA bench;
+CREATE SCHEMA IF NOT EXISTS bench;
 CREATE TABLE bench.customer (n integer PRIMARY KEY, id uuid NOT NULL);
-CREATE TABLE bench.account (n integer PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0)) WITH (fillfactor = 50);
-CREATE TABLE bench.event (id uuid PRIMARY KEY, n integer NOT NULL, key text NOT NULL UNIQUE, cost bigint NOT NULL,
+CREATE TABLE bench.account (id uuid PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0)) WITH (fillfactor = 50);
+CREATE TABLE bench.event (id uuid PRIMARY KEY, account uuid NOT NULL, key text NOT NULL UNIQUE, cost bigint NOT NULL,
   occurred_at timestamptz NOT NULL);
-CREATE TABLE bench.entry (id uuid PRIMARY KEY, n integer NOT NULL, event_id uuid NOT NULL, amount bigint NOT NULL,
+CREATE TABLE bench.entry (id uuid PRIMARY KEY, account uuid NOT NULL, event_id uuid NOT NULL, amount bigint NOT NULL,
   balance_after bigint NOT NULL, created_at timestamptz NOT NULL);
+CREATE INDEX ON bench.entry (account, id);
 GRANT USAGE ON SCHEMA bench TO purser_app;
 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA bench TO purser_app;
 """
@@ -34,10 +38,12 @@ _LEAST: Final = f"""
 \\set account random(0, {ACCOUNTS - 1})
 \\set key random(1, 4000000000000000000)
 WITH debited AS (
-  UPDATE bench.account SET balance = balance - 1 WHERE n = :account AND balance >= 1 RETURNING balance),
+  UPDATE bench.account SET balance = balance - 1
+  WHERE id = (SELECT id FROM bench.customer WHERE n = :account) AND balance >= 1 RETURNING id, balance),
 recorded AS (
-  INSERT INTO bench.event SELECT purser_uuid7(), :account, :key, 1, now() FROM debited RETURNING id)
-INSERT INTO bench.entry SELECT purser_uuid7(), :account, recorded.id, -1, debited.balance, now() FROM debited, recorded;
+  INSERT INTO bench.event SELECT purser_uuid7(), debited.id, :key, 1, now() FROM debited RETURNING id)
+INSERT INTO bench.entry
+  SELECT purser_uuid7(), debited.id, recorded.id, -1, debited.balance, now() FROM debited, recorded;
 """
 _DEBIT: Final = """
 {set_account}
@@ -77,7 +83,7 @@ def debit(instance: Instance, *, clients: int, seconds: float) -> Iterator[Mappi
     with psycopg.connect(instance.superuser_url, autocommit=True) as connection:
         connection.execute(_LEAST_TABLES)
         connection.execute(_LEAST_CUSTOMERS, [instance.facts["environment"]])
-        connection.execute("INSERT INTO bench.account SELECT n, 1000000000000 FROM bench.customer")
+        connection.execute("INSERT INTO bench.account SELECT id, 1000000000000 FROM bench.customer")
     settle(instance.superuser_url)
     ours = _DEBIT.format(
         set_account=f"\\set account random(0, {ACCOUNTS - 1})",
@@ -90,7 +96,8 @@ def debit(instance: Instance, *, clients: int, seconds: float) -> Iterator[Mappi
 
 @contextmanager
 def blocks(instance: Instance, *, seconds: float) -> Iterator[Mapping[str, Alternative]]:
-    """One client and one account at a time: what a debit costs does not depend on how many blocks there are."""
+    """One client and one account at a time: what a debit, or a batch of a hundred events, costs does not depend on how
+    many blocks there are."""
     environment = instance.facts["environment"]
     scripts = {}
     with psycopg.connect(instance.superuser_url, autocommit=True) as connection:
@@ -104,6 +111,7 @@ def blocks(instance: Instance, *, seconds: float) -> Iterator[Mapping[str, Alter
                 connection.execute(_GRANT, {**facts, "count": spent, "credits": 1, "priority": 100})
                 connection.execute(_SPEND, {**facts, "count": spent})
             scripts[name] = _DEBIT.format(set_account="", account=f"'{account}'", environment=environment)
+            scripts[f"batch, {name}"] = batch_script(instance, place=place)
     settle(instance.superuser_url)
     run = partial(pgbench, instance=instance, clients=1, seconds=seconds)
     yield {name: partial(run, script=script) for name, script in scripts.items()}

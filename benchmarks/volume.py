@@ -32,16 +32,15 @@ CREATE TABLE bench.bare_event (LIKE metering_usage_event INCLUDING ALL);
 GRANT USAGE ON SCHEMA bench TO purser_app;
 GRANT INSERT ON bench.bare_event TO purser_app;
 """
-#: A hundred customers drawn at random; drawn twice they count once, as `p_references` wants it.
 _BATCH: Final = """
 \\set key random(1, 4000000000000000000)
 SELECT 1 / (m.status = 'recorded')::integer FROM (
-  SELECT array_agg('bench_' || lpad(account::text, 5, '0')) AS customers, count(*)::integer AS many FROM (
-    SELECT DISTINCT floor(random() * {accounts})::integer AS account FROM generate_series(1, {events})) AS drawn) AS d,
+{draw}) AS d,
 LATERAL metering_usage_many_v1(
-  p_environment => '{environment}', p_config_version => {version}, p_bys => array_fill('external'::text, ARRAY[many]),
-  p_references => customers, p_totals => array_fill(1::bigint, ARRAY[many]),
-  p_leasts => array_fill(1::bigint, ARRAY[many]), p_whose => ARRAY(SELECT generate_series(1, many)),
+  p_environment => '{environment}', p_config_version => {version},
+  p_bys => array_fill('external'::text, ARRAY[cardinality(customers)]),
+  p_references => customers, p_totals => totals, p_leasts => array_fill(1::bigint, ARRAY[cardinality(customers)]),
+  p_whose => whose,
   p_events => ARRAY(SELECT purser_uuid7() FROM generate_series(1, many)),
   p_metrics => array_fill('{metric}'::uuid, ARRAY[many]), p_metric_keys => array_fill('bench_call'::text, ARRAY[many]),
   p_rules => array_fill('{rule}'::uuid, ARRAY[many]), p_units => array_fill(1::numeric, ARRAY[many]),
@@ -51,6 +50,17 @@ LATERAL metering_usage_many_v1(
   p_properties => NULL, p_metadata => NULL, p_actors => array_fill('bench'::text, ARRAY[many]),
   p_requests => array_fill('req_01k7x3s9c5ef6v8b2n4m6q8r0t'::text, ARRAY[many]), p_now => now()) AS m;
 """
+#: A hundred customers drawn at random; drawn twice they count once, as `p_references` wants it. Each has one event.
+_SPREAD: Final = f"""\
+  SELECT array_agg('bench_' || lpad(account::text, 5, '0')) AS customers, count(*)::integer AS many,
+    array_fill(1::bigint, ARRAY[count(*)::integer]) AS totals,
+    ARRAY(SELECT generate_series(1, count(*)::integer)) AS whose
+  FROM (SELECT DISTINCT floor(random() * {ACCOUNTS})::integer AS account
+    FROM generate_series(1, {EVENTS})) AS drawn"""
+#: All events are one customer's.
+_ALONE: Final = f"""\
+  SELECT ARRAY['bench_{{place:05}}'] AS customers, {EVENTS} AS many, ARRAY[{EVENTS}::bigint] AS totals,
+    array_fill(1, ARRAY[{EVENTS}]) AS whose"""
 _RESERVATION: Final = """
 \\set account random(0, {last})
 \\set key random(1, 4000000000000000000)
@@ -79,7 +89,7 @@ def batches(instance: Instance, *, connections: int, seconds: float) -> Iterator
     run = partial(http, instance=instance, connections=connections, seconds=seconds)
     few = min(connections, 8)
     batch = partial(run, server="purser", request=requests.batch(secret=secret), connections=few)
-    script = _batch_script(instance)
+    script = batch_script(instance)
     # Plans made for few rows would be kept while the tables fill.
     batch(seconds=1)
     settle(instance.superuser_url)
@@ -95,12 +105,11 @@ def batches(instance: Instance, *, connections: int, seconds: float) -> Iterator
     }
 
 
-def _batch_script(instance: Instance) -> str:
-    """The one call of a batch, as the application makes it."""
+def batch_script(instance: Instance, *, place: int | None = None) -> str:
+    """One `POST /v1/usage/batch`, as the application hands it to the database: of all customers, or of one."""
     facts = instance.facts
     return _BATCH.format(
-        accounts=ACCOUNTS,
-        events=EVENTS,
+        draw=_SPREAD if place is None else _ALONE.format(place=place),
         environment=facts["environment"],
         version=facts["config_version"],
         metric=facts["metric"],
