@@ -125,6 +125,86 @@ CREATE OR REPLACE FUNCTION billing_credits_debit_v1(
   OUT status text, OUT entry_id uuid, OUT balance bigint, OUT reserved bigint
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
+  v_sequence bigint;
+  v_at timestamptz;
+  v_tells boolean;
+BEGIN
+  IF (p_amount > 0 AND p_kind IN ('debit', 'adjust')) IS NOT TRUE THEN
+    PERFORM billing_require(false, 'such a debit');
+  END IF;
+  -- The plain debit, as nearly all are: nothing is due, free credits are enough and burn for everything, and nobody has to
+  -- be told of a low balance. Then whatever the policy, this is the account as it will be, and its row is locked; blocks
+  -- are read after it, by a statement of their own. Everything else goes the long way, having written nothing.
+  UPDATE billing_credit_account t SET
+    balance_mc = t.balance_mc - p_amount, sequence = t.sequence + 1, version = t.version + 1,
+    last_entry_at = greatest(p_now, t.last_entry_at)
+  FROM customers_customer c, customers_environment e
+  WHERE t.customer_id = p_account AND t.environment_id = p_environment AND c.id = p_account AND e.id = p_environment
+    AND (least(t.next_change_at, t.catch_up_at) <= greatest(p_now, t.last_entry_at)) IS NOT TRUE
+    AND t.balance_mc - t.reserved_mc - greatest(0, c.low_balance_threshold_mc + 1, t.auto_topup_at_mc + 1) >= p_amount
+    AND NOT (t.has_scoped_blocks OR t.low_balance_told OR t.topup_is_requested)
+  RETURNING t.balance_mc, t.reserved_mc, t.sequence, t.last_entry_at, e.tells_consumption
+    INTO balance, reserved, v_sequence, v_at, v_tells;
+  IF NOT FOUND THEN
+    SELECT d.status, d.entry_id, d.balance, d.reserved INTO status, entry_id, balance, reserved
+      FROM billing_debit_weigh(p_environment, p_account, p_kind, p_amount, p_metric,
+        ROW(p_source_type, p_source_id, p_actor, p_reason, p_key, p_request, p_metadata)::billing_cause, p_now) d;
+    RETURN;
+  END IF;
+  status := 'debited';
+  entry_id := purser_uuid7();
+  WITH block AS (
+    UPDATE billing_credit_block SET
+      remaining_mc = remaining_mc - p_amount, state = CASE WHEN remaining_mc = p_amount THEN 'spent' ELSE state END
+    WHERE remaining_mc - held_mc >= p_amount AND id = (
+      -- The first in burn order, as billing_blocks_plan has it.
+      SELECT b.id FROM billing_credit_block b
+      WHERE b.account_id = p_account AND b.state = 'live' AND b.remaining_mc > b.held_mc
+        AND (b.expires_at IS NULL OR b.expires_at > v_at)
+      ORDER BY b.priority DESC, b.expires_at, b.is_paid, b.created_at, b.id LIMIT 1)
+    RETURNING id
+  )
+  INSERT INTO billing_ledger_entry (
+    id, environment_id, account_id, sequence, kind, amount_mc, block_ids, block_amounts, balance_after_mc,
+    effective_after_mc, source_type, source_id, actor, reason, idempotency_key, request_id, metadata, occurred_at
+  ) SELECT
+    entry_id, p_environment, p_account, v_sequence, p_kind, -p_amount, ARRAY[block.id], ARRAY[-p_amount], balance,
+    balance - reserved, p_source_type, p_source_id, p_actor, coalesce(p_reason, ''), p_key, coalesce(p_request, ''),
+    p_metadata, v_at
+  FROM block;
+  IF v_tells OR NOT FOUND THEN
+    PERFORM billing_debit_finish(p_account, entry_id, p_kind, p_amount, NOT FOUND, v_tells,
+      ROW(p_source_type, p_source_id, p_actor, p_reason, p_key, p_request, p_metadata)::billing_cause);
+  END IF;
+END $$;
+
+-- What is left of a plain debit, its account being stored: to take it from several blocks, and to tell of it.
+CREATE OR REPLACE FUNCTION billing_debit_finish(
+  p_account uuid, p_entry uuid, p_kind text, p_amount bigint, p_spread boolean, p_tells boolean, p_cause billing_cause
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  a billing_credit_account;
+  v_plan record;
+BEGIN
+  SELECT * INTO a FROM billing_credit_account WHERE customer_id = p_account;
+  IF p_spread THEN
+    SELECT * INTO v_plan FROM billing_blocks_plan(p_account, p_amount, NULL, a.last_entry_at);
+    PERFORM billing_require(v_plan.missing = 0, 'a balance that is not in its blocks');
+    PERFORM billing_blocks_take(v_plan.blocks, v_plan.amounts);
+    PERFORM billing_entry_append(a, p_entry, p_kind, -p_amount, v_plan.blocks,
+      (SELECT array_agg(-t.amount ORDER BY t.n) FROM unnest(v_plan.amounts) WITH ORDINALITY AS t(amount, n)), p_cause);
+  END IF;
+  IF p_tells THEN
+    PERFORM billing_debit_tell(a, p_entry, p_kind, p_amount, p_cause, a.last_entry_at);
+  END IF;
+END $$;
+
+-- The long way: lock, do what is due, plan, ask the policy, book, ring. Returns what billing_credits_debit_v1 does.
+CREATE OR REPLACE FUNCTION billing_debit_weigh(
+  p_environment uuid, p_account uuid, p_kind text, p_amount bigint, p_metric text, p_cause billing_cause,
+  p_now timestamptz, OUT status text, OUT entry_id uuid, OUT balance bigint, OUT reserved bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
   a billing_credit_account := billing_account_lock(p_environment, p_account, p_now);
   v_now timestamptz := billing_account_now(a, p_now);
   v_blocks uuid[];
@@ -134,7 +214,6 @@ DECLARE
   v_limit bigint;
   v_rings boolean;
 BEGIN
-  PERFORM billing_require(p_amount > 0 AND p_kind IN ('debit', 'adjust'), 'such a debit');
   balance := a.balance_mc;
   reserved := a.reserved_mc;
   IF a.catch_up_at <= v_now THEN
@@ -151,8 +230,8 @@ BEGIN
     RETURN;
   END IF;
   entry_id := purser_uuid7();
-  PERFORM billing_debit_store(a, entry_id, p_kind, p_amount, v_blocks, v_amounts, v_missing, v_policy, v_rings,
-    ROW(p_source_type, p_source_id, p_actor, p_reason, p_key, p_request, p_metadata)::billing_cause, v_now);
+  PERFORM billing_debit_store(
+    a, entry_id, p_kind, p_amount, v_blocks, v_amounts, v_missing, v_policy, v_rings, p_cause, v_now);
   status := 'debited';
   balance := balance - p_amount;
 END $$;

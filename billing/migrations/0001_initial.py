@@ -48,6 +48,7 @@ class Migration(migrations.Migration):
                 (
                     "environment",
                     models.ForeignKey(
+                        db_index=False,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="customers.environment",
@@ -69,20 +70,6 @@ class Migration(migrations.Migration):
                         condition=models.Q(("next_change_at__isnull", False)),
                         fields=["environment", "next_change_at"],
                         name="accounts_by_what_is_due_next",
-                    ),
-                ],
-                "constraints": [
-                    models.CheckConstraint(
-                        condition=models.Q(("overdraft_mc__gte", 0)), name="overdraft_is_not_negative"
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("reserved_mc__gte", 0)), name="reserved_is_not_negative"
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            ("balance_mc__gte", -9000000000000000), ("balance_mc__lte", 9000000000000000)
-                        ),
-                        name="balance_is_exact_in_javascript",
                     ),
                 ],
             },
@@ -150,6 +137,7 @@ class Migration(migrations.Migration):
                 (
                     "account",
                     models.ForeignKey(
+                        db_constraint=False,
                         db_index=False,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="blocks",
@@ -159,6 +147,8 @@ class Migration(migrations.Migration):
                 (
                     "environment",
                     models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="customers.environment",
@@ -194,22 +184,6 @@ class Migration(migrations.Migration):
                     models.Index(fields=["environment", "-id"], name="blocks_newest_first"),
                 ],
                 "constraints": [
-                    models.CheckConstraint(
-                        condition=models.Q(("held_mc__gte", 0), ("held_mc__lte", models.F("remaining_mc"))),
-                        name="block_held_is_between_zero_and_remaining",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("priority__gte", 0), ("priority__lte", 100)),
-                        name="block_priority_is_between_0_and_100",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            ("expires_at__isnull", True),
-                            ("expires_at__gt", models.F("effective_at")),
-                            _connector="OR",
-                        ),
-                        name="block_expires_after_it_starts",
-                    ),
                     models.UniqueConstraint(
                         condition=models.Q(("cause_type__in", ("grant", "adjustment", "conversion"))),
                         fields=("environment", "cause_type", "idempotency_key"),
@@ -219,34 +193,6 @@ class Migration(migrations.Migration):
                         condition=models.Q(("source__in", ("rollover", "refund")), _negated=True),
                         fields=("account", "cause_id"),
                         name="one_cause_makes_one_block",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("remaining_mc__lte", models.F("original_mc"))),
-                        name="block_remaining_is_between_zero_and_original",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Func(
-                            models.F("state"),
-                            models.Value("{pending,live,spent,expired,voided}"),
-                            arg_joiner=" = ANY (",
-                            output_field=models.BooleanField(),
-                            template="%(expressions)s)",
-                        ),
-                        name="block_state_is_known",
-                    ),
-                    models.CheckConstraint(
-                        condition=django.db.models.lookups.Exact(
-                            django.db.models.lookups.GreaterThan(models.F("remaining_mc"), 0),
-                            django.db.models.lookups.Exact(models.F("state"), "live"),
-                        ),
-                        name="block_is_live_while_something_remains",
-                    ),
-                    models.CheckConstraint(
-                        condition=django.db.models.lookups.Exact(
-                            django.db.models.lookups.IsNull(models.F("voided_at"), False),
-                            django.db.models.lookups.Exact(models.F("state"), "voided"),
-                        ),
-                        name="a_block_that_was_voided_says_when",
                     ),
                 ],
             },
@@ -295,6 +241,7 @@ class Migration(migrations.Migration):
                 (
                     "account",
                     models.ForeignKey(
+                        db_constraint=False,
                         db_index=False,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="holds",
@@ -304,6 +251,7 @@ class Migration(migrations.Migration):
                 (
                     "environment",
                     models.ForeignKey(
+                        db_constraint=False,
                         db_index=False,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -425,7 +373,6 @@ class Migration(migrations.Migration):
                 "db_table": "billing_ledger_entry",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="entries_newest_first"),
                     models.Index(fields=["account", "occurred_at", "sequence"], name="entries_by_instant"),
                     models.Index(
                         condition=models.Q(("reverses_id__isnull", False)),
@@ -452,16 +399,6 @@ class Migration(migrations.Migration):
                         ),
                         fields=("environment", "source_type", "idempotency_key"),
                         name="one_entry_per_idempotency_key",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Func(
-                            models.F("kind"),
-                            models.Value("{grant,debit,expire,adjust,rollover,refund,convert}"),
-                            arg_joiner=" = ANY (",
-                            output_field=models.BooleanField(),
-                            template="%(expressions)s)",
-                        ),
-                        name="entry_kind_is_known",
                     ),
                 ],
             },

@@ -25,8 +25,13 @@ class Hold(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="+", db_index=False)
-    account = models.ForeignKey(CreditAccount, on_delete=models.PROTECT, related_name="holds", db_index=False)
+    # Not checked at each insert, as with blocks.
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    account = models.ForeignKey(
+        CreditAccount, on_delete=models.PROTECT, related_name="holds", db_index=False, db_constraint=False
+    )
     amount_mc = models.BigIntegerField()
     block_ids = ArrayField(models.UUIDField(null=True))
     block_amounts = ArrayField(models.BigIntegerField())
