@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from billing.admin.blocks import OfCustomers
 from billing.admin.explain import causes_described, explained
 from billing.admin.refunds import PERMISSION as REFUND
-from billing.admin.refunds import refund_dialog
+from billing.admin.refunds import refund_dialog, refund_left_mc
 from billing.models import CreditBlock, EntryKind, LedgerEntry
 from customers.admin.customers import customer_link
 from customers.admin.display import (
@@ -147,6 +147,8 @@ class LedgerEntryAdmin(OfCustomers):
 
 def _buttons(request: HttpRequest, entry: LedgerEntry) -> list[Button]:
     if entry.kind != EntryKind.DEBIT or not request.user.has_perm(REFUND):
+        return []
+    if refund_left_mc(entry) == 0:
         return []
     url = reverse("admin:billing_ledgerentry_refund", args=[entry.public_id])
     return [Button("Refund", url, icon="undo", opens_dialog=True)]

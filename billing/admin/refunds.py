@@ -69,10 +69,11 @@ def refund_dialog(request: HttpRequest, entry: LedgerEntry) -> Dialog:
 
 
 def _amount(entry: LedgerEntry, data: Mapping[str, Any]) -> tuple[int, str]:
-    return (data["amount_mc"] or _left_mc(entry), MC)
+    return (data["amount_mc"] or refund_left_mc(entry), MC)
 
 
-def _left_mc(entry: LedgerEntry) -> int:
+def refund_left_mc(entry: LedgerEntry) -> int:
+    """What of a debit was not given back yet."""
     refunds = LedgerEntry.objects.filter(account_id=entry.account_id, reverses_id=entry.id)
     refunded: int = refunds.aggregate(sum=Sum("amount_mc"))["sum"] or 0
     return max(-entry.amount_mc - refunded, 0)
@@ -88,7 +89,7 @@ def _refund(
 ) -> Outcome:
     customer = entry.account.customer
     before = movement_standing(caller, customer, now)
-    left_mc = _left_mc(entry)
+    left_mc = refund_left_mc(entry)
     movement = credits_refund(
         caller=caller,
         customer=customer,

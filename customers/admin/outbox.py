@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -10,15 +10,17 @@ from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from customers.admin.customers import customer_link
-from customers.admin.display import NOTHING, badge, copyable, instant_shown, json_shown
-from customers.admin.records import Fact, Page, RecordAdmin, RecordChangeList, Section, id_of
+from customers.admin.display import NOTHING, badge, copyable, instant_shown, json_shown, link
+from customers.admin.records import Fact, Page, RecordAdmin, RecordChangeList, Section, id_of, record_url
 from customers.admin.requests import environment_of
+from customers.admin.webhook_states import delivery_badge
 from customers.events import CATALOGUE
 from customers.kernel.ids import typeid
-from customers.models import Customer, OutboxEvent
+from customers.models import Customer, OutboxEvent, WebhookDelivery
 from customers.services.customers import customer_find_id
 
 
@@ -128,6 +130,26 @@ class OutboxEventAdmin(RecordAdmin):
             badges=[self.dispatch(record)],
             sections=[
                 Section("Event", facts),
+                *self._deliveries(request, record),
                 Section("Payload", html=json_shown(record.payload), hint="As it is sent."),
             ],
         )
+
+    def _deliveries(self, request: HttpRequest, record: OutboxEvent) -> Iterator[Section]:
+        """What became of it, endpoint by endpoint, one click from its attempts."""
+        if not request.user.has_perm("customers.view_webhookdelivery"):
+            return
+        made = WebhookDelivery.objects.filter(event_id=record.id).select_related("endpoint").order_by("id")
+        facts = [
+            Fact(
+                each.endpoint.url,
+                format_html(
+                    "{} {}",
+                    link(record_url(WebhookDelivery, each.public_id), each.public_id),
+                    delivery_badge(each),
+                ),
+                f"attempts: {each.attempts}",
+            )
+            for each in made
+        ]
+        yield Section("Deliveries", facts, hint="" if facts else "No endpoint asked for it.")

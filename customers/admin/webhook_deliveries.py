@@ -22,6 +22,7 @@ from customers.admin.display import NOTHING, badge, code, copyable, instant_show
 from customers.admin.outbox import EventNameFilter, WithCustomers
 from customers.admin.records import Button, Fact, Page, RecordAdmin, Section, id_of, list_url, record_url
 from customers.admin.requests import environment_of, of_admin
+from customers.admin.webhook_states import delivery_badge
 from customers.events import CATALOGUE
 from customers.kernel.ids import typeid
 from customers.models import (
@@ -35,12 +36,6 @@ from customers.models import (
 from customers.services.customers import customer_find_id
 from customers.services.webhook_deliveries import deliveries_retry
 
-_TONES = {
-    DeliveryState.PENDING: "neutral",
-    DeliveryState.DELIVERED: "good",
-    DeliveryState.DEAD: "bad",
-    DeliveryState.SKIPPED: "warning",
-}
 #: Attempts on a page; a delivery retried by hand over and over has more.
 _ATTEMPTS_MAX = 20
 
@@ -122,7 +117,7 @@ class WebhookDeliveryAdmin(RecordAdmin):
 
     @admin.display(description="State")
     def state_shown(self, delivery: WebhookDelivery) -> SafeString:
-        return state_badge(delivery)
+        return delivery_badge(delivery)
 
     @admin.display(description="Attempts")
     def tried(self, delivery: WebhookDelivery) -> int:
@@ -155,7 +150,7 @@ class WebhookDeliveryAdmin(RecordAdmin):
         return Page(
             heading=record.event.event,
             kind="Webhook delivery",
-            badges=[state_badge(record)],
+            badges=[delivery_badge(record)],
             sections=[
                 Section("Delivery", facts),
                 *map(_attempt_section, attempts),
@@ -224,10 +219,6 @@ class WebhookDeliveryAdmin(RecordAdmin):
             intro="At once, under the same webhook-id.",
         )
         return self.dialog_answer(request, dialog, allowed=self._may(request))
-
-
-def state_badge(delivery: WebhookDelivery) -> SafeString:
-    return badge(delivery.get_state_display(), _TONES[DeliveryState(delivery.state)])
 
 
 def _attempt_section(attempt: WebhookAttempt) -> Section:

@@ -24,7 +24,9 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.contrib.auth.models import Group
 
+from config.roles import roles_seed
 from customers.models import User
 from tests.conftest import World
 
@@ -136,6 +138,7 @@ class Person:
 
     page: Any
     base: str
+    name: str = ""
     complaints: list[str] = field(default_factory=list)
 
     def go(self, path: str) -> None:
@@ -164,16 +167,16 @@ class Person:
 
 @pytest.fixture
 def person(chromium: Any, site: str) -> Iterator[Callable[..., Person]]:
-    """`person(world)` logs a new operator in and looks at that environment."""
+    """`person(world)` logs a new superuser in, or somebody in a role, and looks at that environment."""
     opened: list[tuple[Any, Person]] = []
 
-    def enter(world: World, *, width: int = 1440, theme: str = "light") -> Person:
+    def enter(world: World, *, role: str | None = None, width: int = 1440, theme: str = "light") -> Person:
         context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
         context.add_init_script(_WATCH_POLICY)
         someone = Person(context.new_page(), site)
         opened.append((context, someone))
         _listen(someone)
-        _log_in(someone)
+        _log_in(someone, role)
         _look_at(someone, world)
         return someone
 
@@ -199,11 +202,15 @@ def _listen(someone: Person) -> None:
     page.on("request", request)
 
 
-def _log_in(someone: Person) -> None:
-    name = f"person-{uuid4().hex[:12]}"
+def _log_in(someone: Person, role: str | None) -> None:
+    name = f"{role or 'person'}-{uuid4().hex[:6]}"
     # Hashed as the server does, though quickly.
     hashed = PBKDF2PasswordHasher().encode(PASSWORD, "salt", iterations=1000)
-    User.objects.create(username=name, password=hashed, is_staff=True, is_superuser=True)
+    user = User.objects.create(username=name, password=hashed, is_staff=True, is_superuser=not role)
+    if role:
+        roles_seed()
+        user.groups.add(Group.objects.get(name=role))
+    someone.name = name
     someone.go("/admin/login/")
     someone.page.fill("[name=username]", name)
     someone.page.fill("[name=password]", PASSWORD)

@@ -33,7 +33,7 @@ def timeline(acme: Character, name: str = "user_1") -> str:
 def lines(desk: Desk, path: str) -> list[str]:
     """What each line says, without its markup."""
     part = desk.client.get(path, headers={"X-Purser-Dialog": "1"}).content.decode()
-    items = re.findall(r"<li>(.*?)</li>", part, re.DOTALL)
+    items = re.findall(r"<li[^>]*>(.*?)</li>", part, re.DOTALL)
     return [" ".join(re.sub(r"<[^>]+>", " ", item).split()) for item in items]
 
 

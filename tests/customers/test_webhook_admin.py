@@ -53,6 +53,19 @@ def test_an_endpoint_is_added_with_its_secret_shown_once_and_listed(desk, endpoi
     assert endpoint.events == ["credit.*"]
 
 
+def test_an_event_says_what_became_of_it_at_each_endpoint(desk, acme, endpoint, receiver):
+    receiver.behave = lambda _: Answer(200)
+    with environment_scope(acme.test.id):
+        emit(acme.test, make_customer(acme.test), amount=1)
+        work(acme.test, endpoint)
+        delivery = WebhookDelivery.objects.get()
+
+    page = desk.open(f"{EVENTS}{typeid('msg', delivery.event_id)}/change/")
+
+    for word in (endpoint.url, delivery.public_id, "Delivered", "attempts: 1"):
+        assert word in page, word
+
+
 def test_a_bad_url_is_said_at_its_field(desk):
     answer = desk.send(f"{ENDPOINTS}add/", {"url": "http://169.254.169.254/", "events": "*"})
 
