@@ -52,11 +52,11 @@ LATERAL metering_usage_many_v1(
 """
 #: A hundred customers drawn at random; drawn twice they count once, as `p_references` wants it. Each has one event.
 _SPREAD: Final = f"""\
-  SELECT array_agg('bench_' || lpad(account::text, 5, '0')) AS customers, count(*)::integer AS many,
-    array_fill(1::bigint, ARRAY[count(*)::integer]) AS totals,
-    ARRAY(SELECT generate_series(1, count(*)::integer)) AS whose
-  FROM (SELECT DISTINCT floor(random() * {ACCOUNTS})::integer AS account
-    FROM generate_series(1, {EVENTS})) AS drawn"""
+  SELECT customers, many, array_fill(1::bigint, ARRAY[many]) AS totals, ARRAY(SELECT generate_series(1, many)) AS whose
+  FROM (
+    SELECT array_agg('bench_' || lpad(account::text, 5, '0')) AS customers, count(*)::integer AS many FROM (
+      SELECT DISTINCT floor(random() * {ACCOUNTS})::integer AS account FROM generate_series(1, {EVENTS})
+    ) AS drawn) AS counted"""
 #: All events are one customer's.
 _ALONE: Final = f"""\
   SELECT ARRAY['bench_{{place:05}}'] AS customers, {EVENTS} AS many, ARRAY[{EVENTS}::bigint] AS totals,
