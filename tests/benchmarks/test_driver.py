@@ -30,12 +30,17 @@ def port() -> Iterator[int]:
     arguments = web_arguments(port=free, application="benchmarks.empty.wsgi:application", workers=1)
     server = subprocess.Popen([sys.executable, "-m", *arguments])
     deadline = time.monotonic() + 30
-    while socket.socket().connect_ex(("127.0.0.1", free)) != 0:
+    while not _answers(free):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     yield free
     server.terminate()
     server.wait()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_second_of_load_has_only_right_answers(port: int) -> None:

@@ -29,6 +29,7 @@ from django.contrib.auth.models import Group
 from config.roles import roles_seed
 from customers.models import User
 from tests.conftest import World
+from tests.desk import Desk
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 PASSWORD = "correct horse battery staple"
@@ -42,7 +43,8 @@ _FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# Wide and light, narrow and dark are looked at each time; PURSER_BROWSER_LOOKS=all looks at these as well.
+# Wide and light, narrow and dark are looked at each time; PURSER_BROWSER_LOOKS=all looks at these as well. With any
+# value screenshots are kept: nobody looks at those of an ordinary run, and painting them was half of its time.
 _SELDOM = {("dark", 1440), ("light", 360)}
 # A refused form answers 409 or 422, which the browser mentions.
 _EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (404|409|422)")
@@ -50,6 +52,14 @@ _WATCH_POLICY = (
     "document.addEventListener('securitypolicyviolation',"
     " (event) => console.error('policy violation: ' + event.violatedDirective + ' ' + event.blockedURI))"
 )
+# What is moved by a style has arrived, and been laid out.
+_SETTLED = """
+async () => {
+  const passing = document.getAnimations().filter((one) => Number.isFinite(one.effect.getComputedTiming().endTime));
+  await Promise.allSettled(passing.map((one) => one.finished));
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+}
+"""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -158,26 +168,38 @@ class Person:
         return dialog
 
     def keep(self, name: str, *, full_page: bool = True) -> None:
-        """A screenshot to look at afterwards; and nothing may be wider than the window."""
-        SCREENSHOTS.mkdir(exist_ok=True)
-        self.page.wait_for_timeout(200)
-        self.page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=full_page)
+        """Nothing may be wider than the window; and, when asked for, a screenshot to look at afterwards."""
+        self.page.evaluate(_SETTLED)
+        if "PURSER_BROWSER_LOOKS" in os.environ:
+            SCREENSHOTS.mkdir(exist_ok=True)
+            self.page.wait_for_timeout(200)
+            self.page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=full_page)
         assert self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, name
 
 
 @pytest.fixture
-def person(chromium: Any, site: str) -> Iterator[Callable[..., Person]]:
-    """`person(world)` logs a new superuser in, or somebody in a role, and looks at that environment."""
-    opened: list[tuple[Any, Person]] = []
+def person(stranger: Callable[..., Person]) -> Callable[..., Person]:
+    """`person(world)` is a new superuser, or somebody in a role, logged in and looking at that environment."""
 
     def enter(world: World, *, role: str | None = None, width: int = 1440, theme: str = "light") -> Person:
+        someone = stranger(width=width, theme=theme)
+        _log_in(someone, world, role)
+        return someone
+
+    return enter
+
+
+@pytest.fixture
+def stranger(chromium: Any, site: str) -> Iterator[Callable[..., Person]]:
+    """`stranger()` is somebody at a screen of their own who is not logged in."""
+    opened: list[tuple[Any, Person]] = []
+
+    def enter(*, width: int = 1440, theme: str = "light") -> Person:
         context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
         context.add_init_script(_WATCH_POLICY)
         someone = Person(context.new_page(), site)
         opened.append((context, someone))
         _listen(someone)
-        _log_in(someone, role)
-        _look_at(someone, world)
         return someone
 
     yield enter
@@ -202,23 +224,24 @@ def _listen(someone: Person) -> None:
     page.on("request", request)
 
 
-def _log_in(someone: Person, role: str | None) -> None:
-    name = f"{role or 'person'}-{uuid4().hex[:6]}"
-    # Hashed as the server does, though quickly.
-    hashed = PBKDF2PasswordHasher().encode(PASSWORD, "salt", iterations=1000)
-    user = User.objects.create(username=name, password=hashed, is_staff=True, is_superuser=not role)
+def _log_in(someone: Person, world: World, role: str | None) -> None:
+    """With the session's cookie; the forms for it are walked through in test_log_in.py."""
+    user = make_operator(role)
+    someone.name = user.username
+    cookie = Desk(user, world).client.cookies[settings.SESSION_COOKIE_NAME]
+    someone.page.context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": someone.base}])
+    someone.go("/admin/")
+
+
+def make_operator(role: str | None = None) -> User:
+    """Somebody who may do everything, or what the role may. The password is hashed as the server does, but quickly."""
+    user = User.objects.create(
+        username=f"{role or 'person'}-{uuid4().hex[:6]}",
+        password=PBKDF2PasswordHasher().encode(PASSWORD, "salt", iterations=1000),
+        is_staff=True,
+        is_superuser=not role,
+    )
     if role:
         roles_seed()
         user.groups.add(Group.objects.get(name=role))
-    someone.name = name
-    someone.go("/admin/login/")
-    someone.page.fill("[name=username]", name)
-    someone.page.fill("[name=password]", PASSWORD)
-    someone.page.click("button[type=submit]")
-    someone.page.wait_for_url(f"{someone.base}/admin/")
-
-
-def _look_at(someone: Person, world: World) -> None:
-    someone.go("/admin/environment/")
-    someone.page.locator(f"#content button[value='{world.id}']").click()
-    someone.page.wait_for_url(f"{someone.base}/admin/")
+    return user

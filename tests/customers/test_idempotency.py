@@ -171,7 +171,8 @@ def test_a_key_in_flight_too_long_is_409_with_retry_after(api, acme, settings):
 
     assert refused.refusal() == (409, "idempotency-key-in-flight")
     assert refused.headers["Retry-After"] == "1"
-    assert 0.9 < waited < 5
+    # It waited a while, and not for the other to end: that one still held the key.
+    assert waited > 0.9
     # And the refusal itself was not stored under the key.
     assert api.post("/v1/customers", {"external_id": "b"}, idempotency_key="other").status == 201
 
