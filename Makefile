@@ -8,15 +8,15 @@ ARGS ?=
 help: ## Say what there is
 	@echo "Purser. Data and logs live in PURSER_HOME (.purser), the web on PORT (8000)."
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-run: ## Start everything: PostgreSQL, Valkey, web, worker, beat; Ctrl-C stops it
+run: ## Start everything: PostgreSQL, Valkey, web, workers, scheduler; Ctrl-C stops it (PORT=8001, PURSER_HOME=.purser-two)
 	@sh deploy/local/setup.sh run
 	@exec $(PY) -m config.local run
 
-test: ## Run the tests on throw-away servers (ARGS="-k holds -x" goes to pytest)
+test: ## Run the tests on throw-away servers, all on several cores, or some: ARGS="-k holds -x" goes to pytest
 	@sh deploy/local/setup.sh dev
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(or $(ARGS),-n auto --maxprocesses 4 --dist worksteal)
 
 bench: ## Measure the hot path against its yardsticks (ARGS="usage --rounds 5", see docs/performance.md)
 	@sh deploy/local/setup.sh dev
