@@ -161,10 +161,11 @@ def test_no_signals_and_no_utils():
 
 
 def test_imports_stand_at_the_top():
-    """A function-level import hides a circle."""
+    """A function-level import hides a circle. One is there for another reason: what draws PDFs takes long to load."""
     inside = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in sources(*STACK)
+        if path != ROOT / "billing/gateways/invoice_pdf.py"
         for function in ast.walk(ast.parse(path.read_text()))
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for node in ast.walk(function)
