@@ -313,7 +313,11 @@ def _endpoints_tile(webhooks: WebhookHealth) -> Tile:
 def _health_tile(run: VerificationRun | None) -> Tile:
     if run is None:
         return Tile(
-            label="Ledger health", value="Unproved", note="run manage.py verify_ledger", icon="verified_user"
+            label="Ledger health",
+            value="Unproved",
+            note="run manage.py verify_ledger",
+            url=list_url(VerificationRun),
+            icon="verified_user",
         )
     return Tile(
         label="Ledger health",
