@@ -29,6 +29,8 @@ _VIEW: Final = (
     "billing.view_creditblock",
     "billing.view_ledgerentry",
     "billing.view_hold",
+    "billing.view_topup",
+    "billing.view_topuppackage",
     "billing.view_verificationrun",
     "billing.view_invoice",
     "billing.view_creditnote",

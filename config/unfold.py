@@ -119,6 +119,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Ledger", "receipt_long", "billing_ledgerentry", "billing.view_ledgerentry"),
                     _item("Blocks", "stacks", "billing_creditblock", "billing.view_creditblock"),
                     _item("Holds", "lock_clock", "billing_hold", "billing.view_hold"),
+                    _item("Topups", "add_shopping_cart", "billing_topup", "billing.view_topup"),
                 ],
             },
             {
@@ -141,6 +142,12 @@ UNFOLD: dict[str, Any] = {
                         "sell",
                         "subscriptions_planvariant",
                         "subscriptions.view_planvariant",
+                    ),
+                    _item(
+                        "Topup packages",
+                        "inventory",
+                        "billing_topuppackage",
+                        "billing.view_topuppackage",
                     ),
                     _item(
                         "Price plans",

@@ -15,6 +15,7 @@ from billing.admin import (
     payments,
     reconciliations,
     timeline,
+    topups,
     verification,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "payments",
     "reconciliations",
     "timeline",
+    "topups",
     "verification",
 ]

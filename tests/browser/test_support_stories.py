@@ -22,6 +22,7 @@ from tests.conftest import Api, Character
 from tests.customers.test_webhook_delivery import make_endpoint, work
 from tests.customers.webhook_receiver import Answer, receiving
 from tests.making import balance, give, history, make_metric, make_plan, make_variant, use
+from tests.metering.rolling import roll
 
 pytestmark = [
     pytest.mark.parametrize("theme", ["light", "dark"]),
@@ -52,6 +53,7 @@ def enter(person: Any, width: int, theme: str) -> Callable[..., Any]:
 def brightline(acme: Character, api: Api) -> Character:
     """A customer with a name, an address and 1,000 credits, whom everything costs a credit a unit."""
     make_metric(api)
+    make_metric(api, key="transcription_minutes_of_the_large_model")
     give(api, 1_000_000, to="brightline", reason="Welcome", source="promotional")
     names = {"display_name": NAME, "email": "billing@brightline.example"}
     assert api.patch("/v1/customer-by-external-id/brightline", names).status == 200
@@ -69,7 +71,10 @@ def follow(somebody: Any, address: Any) -> None:
 
 
 def test_1_why_was_i_charged(enter, brightline, api):
+    long_name = "transcription_minutes_of_the_large_model"
+    assert use(api, 5, by="brightline", metric=long_name).status == 202
     assert use(api, 3, by="brightline", idempotency_key="order-9").status == 202
+    roll()
     support = enter(brightline.test, "support")
     page = support.page
 
@@ -82,6 +87,7 @@ def test_1_why_was_i_charged(enter, brightline, api):
     page.keyboard.press("Enter")
     page.wait_for_selector(".p-customer")
     page.locator("#timeline").get_by_text("api_call").first.wait_for()
+    page.locator("#usage-chart").get_by_text(long_name).first.wait_for()
     page.locator("#webhooks").get_by_text("credit.granted").wait_for()
     support.look("charged-customer")
     page.get_by_role("link", name=re.compile("Explain")).first.click()

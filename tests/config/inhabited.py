@@ -53,6 +53,11 @@ def inhabit(character: Character) -> None:
     assert use(api, 3).status == 202
     held = {"external_customer_id": "user_1", "billable_metric_key": "api_call", "estimated_units": 2}
     assert api.post("/v1/reserve", held, idempotency_key=uuid4().hex).status == 201
+    bought = {"name": "Pack", "credits": 1_000_000, "price": 900, "currency": "USD"}
+    package = api.post("/v1/topup-packages", bought)
+    assert package.status == 201, package
+    topup = {"external_customer_id": "user_1", "package_id": package["id"], "external_payment_id": "pi_1"}
+    assert api.post("/v1/topup/grant", topup, idempotency_key=uuid4().hex).status == 201
     plan = make_plan(api)
     variant = make_variant(api, plan)
     make_grant(api, plan, variant)
