@@ -31,6 +31,8 @@ event_type(
         "expires_at": None,
         **_BALANCES,
     },
+    # Without an entry while it is dated ahead.
+    nullable={"ledger_entry_id"},
 )
 event_type(
     "credit.consumed",
@@ -93,6 +95,7 @@ event_type(
         "topup_request_id": None,
         **_BALANCES,
     },
+    nullable={"price_paid", "currency", "external_payment_id"},
 )
 event_type(
     "topup.requested",
@@ -144,6 +147,7 @@ event_type(
     "invoice.paid",
     "All of an invoice is paid: by a provider, by hand, by credit, or because a credit note took back what was due.",
     {**_INVOICE_PAID, "amount": 14900, **_PAYMENT},
+    nullable=_PAYMENT,
 )
 event_type(
     "invoice.payment_failed",
@@ -155,6 +159,7 @@ event_type(
         "failure_message": "The card was declined.",
         "next_attempt_at": "2026-05-04T00:00:00Z",
     },
+    nullable={*_PAYMENT, "next_attempt_at"},
 )
 event_type(
     "invoice.voided",

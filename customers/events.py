@@ -5,28 +5,34 @@ Each app's `events.py` registers its own with `event_type`; unknown names cannot
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """`example` shows the members an event adds to those every event has (id, event, created_at, customer…)."""
+    """`example` shows the members an event adds to those every event has (id, event, created_at, customer…).
+
+    `nullable` are those of them that may be null, although the example shows one.
+    """
 
     name: str
     description: str
     example: Mapping[str, Any]
+    nullable: frozenset[str] = frozenset()
 
 
 CATALOGUE: dict[str, EventType] = {}
 
 
-def event_type(name: str, description: str, example: Mapping[str, Any]) -> EventType:
+def event_type(
+    name: str, description: str, example: Mapping[str, Any], nullable: Collection[str] = ()
+) -> EventType:
     """Put an event into the catalogue; its name is `noun.past_participle`."""
     if name in CATALOGUE:
         raise ValueError(f"the event {name} is in the catalogue already")
-    CATALOGUE[name] = EventType(name, description, example)
+    CATALOGUE[name] = EventType(name, description, example, frozenset(nullable))
     return CATALOGUE[name]
 
 

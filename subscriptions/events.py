@@ -34,6 +34,9 @@ _PRIOR: Final = {"start": "2026-04-13T00:00:00Z", "end": "2026-05-13T00:00:00Z"}
 _NEW: Final = {"start": "2026-05-13T00:00:00Z", "end": "2026-06-13T00:00:00Z"}
 _CONTRACT: Final = {"contract_end": "2027-04-13T00:00:00Z"}
 
+#: A price plan that is sold by itself has no variant to name, and no credits that usage would have taken.
+_NULLABLE: Final = {"plan_variant_id", "previous_plan_variant_id", "usage_summary", "previous_contract_end"}
+
 for _name, _description, _example in (
     ("created", "A customer was subscribed.", {"credits_granted": 100000000, "trial_ends_at": None}),
     (
@@ -109,7 +112,7 @@ for _name, _description, _example in (
         },
     ),
 ):
-    event_type(f"subscription.{_name}", _description, {**_BASE, **_example})
+    event_type(f"subscription.{_name}", _description, {**_BASE, **_example}, nullable=_NULLABLE)
 
 
 def plan_shown(variant: PlanVariant) -> str:

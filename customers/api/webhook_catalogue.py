@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any, Final
 
@@ -32,18 +32,10 @@ _ABOUT_CUSTOMER: Final[dict[str, Any]] = {
         "display_name": "Quickstart User",
     },
 }
-_NULLABLE: Final = frozenset(
-    {
-        "external_customer_id",
-        "external_id",
-        "display_name",
-        "payment_id",
-        "payment_intent_id",
-        "provider",
-        "attempt",
-        "next_attempt_at",
-    }
-)
+_NULLABLE: Final = frozenset({"external_customer_id", "external_id", "display_name"})
+#: Exact decimals: an integer, or text where it is none. And members whose names are metrics' keys.
+_QUANTITIES: Final = frozenset({"units", "estimated_units", "actual_units"})
+_BY_KEY: Final = frozenset({"by_billable_metric"})
 _INTRODUCTION: Final = """
 <h1>Webhooks</h1>
 <p>An event is recorded in the transaction of what caused it, and sent as a POST with a flat JSON body to every
@@ -117,30 +109,35 @@ def event_example(event: EventType) -> dict[str, Any]:
 
 def event_schema(event: EventType) -> dict[str, Any]:
     """JSON Schema of the payload, read off the example. Members may be added one day."""
-    schema = _schema(event_example(event))
+    schema = _schema(event_example(event), _NULLABLE | event.nullable)
     schema["properties"]["event"] = {"type": "string", "const": event.name}
     schema["properties"]["environment"] = {"type": "string", "enum": ["live", "test"]}
     return schema
 
 
-def _schema(value: Any) -> dict[str, Any]:
+def _schema(value: Any, nullable: Collection[str]) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return {
             "type": "object",
             "required": list(value),
-            "properties": {name: _member(name, inner) for name, inner in value.items()},
+            "properties": {name: _member(name, inner, nullable) for name, inner in value.items()},
         }
     if isinstance(value, list):
-        return {"type": "array", "items": _schema(value[0]) if value else {}}
+        return {"type": "array", "items": _schema(value[0], nullable) if value else {}}
     if isinstance(value, str):
         is_instant = _INSTANT.fullmatch(value) is not None
         return {"type": "string", "format": "date-time"} if is_instant else {"type": "string"}
     return _SIMPLE[type(value)].copy()
 
 
-def _member(name: str, value: Any) -> dict[str, Any]:
-    schema = _schema(value)
-    return {**schema, "type": [schema["type"], "null"]} if name in _NULLABLE and value is not None else schema
+def _member(name: str, value: Any, nullable: Collection[str]) -> dict[str, Any]:
+    if name in _QUANTITIES:
+        return {"type": ["integer", "string"]}
+    schema = _schema(value, nullable)
+    if name in _BY_KEY:
+        (each,) = schema["properties"].values()
+        return {"type": "object", "additionalProperties": each}
+    return {**schema, "type": [schema["type"], "null"]} if name in nullable and value is not None else schema
 
 
 _SIMPLE: Final[dict[type, dict[str, Any]]] = {

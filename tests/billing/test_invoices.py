@@ -360,9 +360,9 @@ class TestStates:
             locked = invoice_locked(caller=caller, invoice_id=invoice.id)
             invoice_processing(caller=caller, invoice=locked, now=NOW)
             invoice_reopened(caller=caller, invoice=locked, now=NOW)
-            invoice_payment_failed(
-                caller=caller, invoice=locked, data={"failure_code": "card_declined"}, now=NOW
-            )
+            why = {"failure_code": "card_declined", "failure_message": "No.", "next_attempt_at": None}
+            nothing = dict.fromkeys(("payment_id", "payment_intent_id", "provider", "attempt"))
+            invoice_payment_failed(caller=caller, invoice=locked, data={**nothing, **why}, now=NOW)
             invoice_uncollectible(caller=caller, invoice=locked, now=NOW)
         # then
         invoice.refresh_from_db()
