@@ -44,7 +44,7 @@ _FLAGS = [
     "--disable-sync",
 ]
 # Wide and light, narrow and dark are looked at each time; PURSER_BROWSER_LOOKS=all looks at these as well. With any
-# value screenshots are kept: nobody looks at those of an ordinary run, and painting them was half of its time.
+# value all screenshots are kept, else those of the stories: painting them was half of an ordinary run's time.
 _SELDOM = {("dark", 1440), ("light", 360)}
 # A refused form answers 409 or 422, which the browser mentions.
 _EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (404|409|422)")
@@ -167,10 +167,10 @@ class Person:
         dialog.wait_for()
         return dialog
 
-    def keep(self, name: str, *, full_page: bool = True) -> None:
-        """Nothing may be wider than the window; and, when asked for, a screenshot to look at afterwards."""
+    def keep(self, name: str, *, full_page: bool = True, always: bool = False) -> None:
+        """Nothing may be wider than the window; and, `always` or when asked for, a screenshot to look at afterwards."""
         self.page.evaluate(_SETTLED)
-        if "PURSER_BROWSER_LOOKS" in os.environ:
+        if always or "PURSER_BROWSER_LOOKS" in os.environ:
             SCREENSHOTS.mkdir(exist_ok=True)
             self.page.wait_for_timeout(200)
             self.page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=full_page)

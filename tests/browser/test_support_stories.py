@@ -40,7 +40,7 @@ def enter(person: Any, width: int, theme: str) -> Callable[..., Any]:
         someone = person(world, role=role, width=width, theme=theme)
 
         def look(name: str, *, full_page: bool = True) -> None:
-            someone.keep(f"story-{name}-{width}-{theme}", full_page=full_page)
+            someone.keep(f"story-{name}-{width}-{theme}", full_page=full_page, always=True)
             assert serious_issues(someone.page) == [], name
 
         someone.look = look
