@@ -66,6 +66,7 @@ class Bar:
     amount: str
     share: int
     is_today: bool
+    url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +151,10 @@ def _numbers(environment: Environment, now: datetime) -> _Numbers:
     )
 
 
+def _debits_url(day: date) -> str:
+    return list_url(LedgerEntry, kind__exact="debit", day=day)
+
+
 def _burned(days: list[DayOfMetric]) -> dict[date, int]:
     burned: dict[date, int] = {}
     for each in days:
@@ -182,14 +187,14 @@ def _tiles(numbers: _Numbers) -> Iterator[Tile]:
         value=credits_text(numbers.burned.get(numbers.today, 0)),
         unit="credits",
         note="since 00:00 UTC",
-        url=list_url(LedgerEntry, kind__exact="debit"),
+        url=_debits_url(numbers.today),
         icon="local_fire_department",
     )
     yield Tile(
         label="Events today",
         value=f"{events:,}",
         note=_plural(len(numbers.usage), "metric"),
-        url=list_url(UsageEvent),
+        url=list_url(UsageEvent, day=numbers.today),
         icon="bolt",
     )
     yield Tile(
@@ -338,6 +343,7 @@ def _bars(numbers: _Numbers) -> list[Bar]:
             amount=credits_text(numbers.burned.get(day, 0)),
             share=-(-numbers.burned.get(day, 0) * 100 // highest),
             is_today=day == numbers.today,
+            url=_debits_url(day),
         )
         for day in days
     ]
@@ -349,7 +355,7 @@ def _usage_lines(numbers: _Numbers) -> list[dict[str, Any]]:
             "key": each.metric_key,
             "events": f"{each.events:,}",
             "credits": credits_text(each.cost_mc),
-            "url": list_url(UsageEvent, metric=each.metric_key),
+            "url": list_url(UsageEvent, metric=each.metric_key, day=each.day),
         }
         for each in numbers.usage[:8]
     ]

@@ -16,6 +16,7 @@ from billing.admin.refunds import PERMISSION as REFUND
 from billing.admin.refunds import refund_dialog, refund_left_mc
 from billing.models import CreditBlock, EntryKind, LedgerEntry
 from customers.admin.customers import customer_link
+from customers.admin.days import DayFilter
 from customers.admin.display import (
     badge,
     code,
@@ -73,6 +74,10 @@ class WithCauses(RecordChangeList):
         self.result_list = entries
 
 
+class EntryDayFilter(DayFilter):
+    field = "occurred_at"
+
+
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(OfCustomers):
     noun, nouns = "ledger entry", "ledger entries"
@@ -80,7 +85,7 @@ class LedgerEntryAdmin(OfCustomers):
     icon = "receipt_long"
     list_display = ("when", "customer_shown", "kind_shown", "amount", "balance", "why", "who")
     list_display_links = ("when",)
-    list_filter = ("kind",)
+    list_filter = ("kind", EntryDayFilter)
     search_help_text = "Customer or entry id (led_…)"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WithCauses]:

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from billing.models import LedgerEntry
 from customers.admin.customers import customer_link
+from customers.admin.days import DayFilter
 from customers.admin.display import (
     NOTHING,
     code,
@@ -44,6 +45,10 @@ class MetricFilter(SimpleListFilter):
         return queryset.filter(metric__key=self.value()) if self.value() else queryset
 
 
+class ReceivedFilter(DayFilter):
+    field = "received_at"
+
+
 @admin.register(UsageEvent)
 class UsageEventAdmin(RecordAdmin):
     noun, nouns = "usage event", "usage events"
@@ -51,7 +56,7 @@ class UsageEventAdmin(RecordAdmin):
     icon = "bolt"
     list_display = ("received", "customer_shown", "metric_shown", "units", "cost", "key_shown")
     list_display_links = ("received",)
-    list_filter = (MetricFilter, InvoiceLineFilter)
+    list_filter = (ReceivedFilter, MetricFilter, InvoiceLineFilter)
     list_select_related = ("customer", "metric")
     search_fields = ("idempotency_key",)
     search_help_text = "Idempotency key, customer or event id (evt_…)"
