@@ -69,7 +69,8 @@ def test_thousands_of_requests_leave_the_web_as_large_as_it_was(house: House, te
 @pytest.mark.slow
 @pytest.mark.usefixtures("backend")
 def test_thousands_of_tasks_leave_a_worker_as_large_as_it_was(house: House) -> None:
-    # given a worker that has warmed up
+    # given a worker that has warmed up, and nothing that one of another test was killed over
+    _broker(house).delete("celery", "unacked", "unacked_index")
     worker = Worker(house)
     worker.start()
     try:
@@ -83,6 +84,10 @@ def test_thousands_of_tasks_leave_a_worker_as_large_as_it_was(house: House) -> N
         worker.kill()
 
 
+def _broker(house: House) -> redis.Redis:
+    return redis.Redis.from_url(house.environment()["REDIS_URL"])
+
+
 def _work(house: House, worker: Worker, tasks: int) -> None:
     """The scheduled ones that are not rare, over and over, until none waits."""
     names = [
@@ -91,7 +96,7 @@ def _work(house: House, worker: Worker, tasks: int) -> None:
         if entry["schedule"] < 3600 and entry["options"]["queue"] == "celery"
     ]
     worker.ring(*(names[number % len(names)] for number in range(tasks)))
-    broker = redis.Redis.from_url(house.environment()["REDIS_URL"])
+    broker = _broker(house)
     wait_until(
         lambda: broker.llen("celery") + broker.hlen("unacked") == 0, what="the tasks are done", seconds=180
     )
