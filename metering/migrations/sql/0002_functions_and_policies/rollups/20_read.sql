@@ -71,9 +71,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
     WHERE h.environment_id = p_environment AND h.hour >= p_from AND h.hour < p_to
     UNION ALL
     SELECT (e.occurred_at AT TIME ZONE 'UTC')::date, e.metric_id, 1, e.cost_mc
-    FROM metering_usage_event e, metering_usage_watermark w
-    WHERE w.id = 1 AND e.environment_id = p_environment AND e.recorded_xid >= w.recorded_before
-      AND (w.stored_before IS NULL OR e.created_at >= w.stored_before)
+    FROM metering_usage_event e
+    -- Known before the events are looked for, and so found by their index: joined, all of them are read.
+    WHERE e.environment_id = p_environment
+      AND e.recorded_xid >= (SELECT w.recorded_before FROM metering_usage_watermark w WHERE w.id = 1)
+      AND e.created_at >= (SELECT coalesce(w.stored_before, '-infinity') FROM metering_usage_watermark w WHERE w.id = 1)
       AND e.occurred_at >= p_from AND e.occurred_at < p_to
       AND NOT EXISTS (SELECT FROM metering_event_void v WHERE v.event_id = e.id)
   ) d JOIN metering_metric m ON m.id = d.metric_id
