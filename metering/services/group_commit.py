@@ -7,6 +7,9 @@ time in which the next group forms. Alone, a request calls the database directly
 Nothing is answered before its commit. A group that fails, or meets an account that is locked for long, is taken apart:
 each of its requests is then tried singly, in its own thread, so that nobody suffers from another's event. Nor does
 anybody wait behind a call that does not come to its end: after PATIENCE_SECONDS the next one goes beside it.
+
+What is priced by the customer or the cycle takes a group twice as long, so it goes alone, too, unless its customer has
+another such event under way, whose lock it would wait for.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from collections import deque
 from datetime import datetime
 from threading import Lock
 from typing import Final
+from uuid import UUID
 
 from django.conf import settings
 
@@ -24,6 +28,7 @@ from customers.kernel.caller import Caller
 from customers.kernel.clock import elapsed_seconds
 from metering.services.usage import Outcome, UsageInput, UsageRecorded, UsageWish, usage_record
 from metering.services.usage_batch import usages_record
+from metering.services.usage_ordinary import is_ordinary
 
 _log = logging.getLogger(__name__)
 
@@ -75,9 +80,24 @@ class GroupCommit:
         #: When a call began or ended last.
         self._moved_at = 0.0
         self._waiting: deque[_Ticket] = deque()
+        #: Customers of whom an event that is no good for groups is under way. Only a hint, so nothing guards it.
+        self._apart: set[tuple[UUID, str, str]] = set()
 
     def record(self, wish: UsageWish, now: datetime) -> UsageRecorded:
         """Record the event, alone or in a group. Raises what usage_record raises."""
+        environment_id = wish.caller.environment_id
+        if is_ordinary(wish.usage, environment_id, now):
+            return self._record(wish, now)
+        customer = (environment_id, wish.usage.by, wish.usage.reference)
+        if customer in self._apart:
+            return self._record(wish, now)
+        self._apart.add(customer)
+        try:
+            return _record_alone(wish, now)
+        finally:
+            self._apart.discard(customer)
+
+    def _record(self, wish: UsageWish, now: datetime) -> UsageRecorded:
         ticket = self._enter(wish, now)
         if ticket is None:
             try:

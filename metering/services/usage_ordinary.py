@@ -25,7 +25,7 @@ from customers.kernel.database import call_function
 from customers.kernel.ids import uuid7
 from customers.kernel.json import json_text
 from customers.kernel.memory import ConfigMoved
-from metering.selectors.config import EnvironmentConfig
+from metering.selectors.config import EnvironmentConfig, config_get
 from metering.services.quotes import Number
 from metering.services.usage import (
     Outcome,
@@ -72,6 +72,17 @@ class _Party(msgspec.Struct, gc=False):
     reference: Reference
     total_mc: int = 0
     least_mc: int = 0
+
+
+def is_ordinary(usage: UsageInput, environment_id: UUID, now: datetime) -> bool:
+    """Whether the event's price is the same for everybody, wherever in the cycle they stand."""
+    config = config_get(environment_id)
+    metric = config.metric(usage.metric_key)
+    if metric is None:
+        return True
+    rule = config.rule_for(metric, customer_id=None, plan_variant_id=None, now=now)
+    found = rule.pricing.rate_of(usage.properties) if rule else None
+    return not metric.is_scoped and not (found and found[0].depends_on_cycle)
 
 
 def ordinary_record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now: datetime) -> list[Outcome]:

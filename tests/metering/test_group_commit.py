@@ -238,6 +238,36 @@ def test_a_new_price_counts_for_a_group_too(priced: Api, together: Callable[...,
     assert balance(priced)["balance"] == 100_000 - 160
 
 
+def test_what_is_priced_by_the_cycle_goes_beside_a_busy_lane(
+    priced: Api,
+    acme: Character,
+    groups: list[int],
+    busy_lane: Callable[[], None],
+    together: Callable[..., list[Any]],
+) -> None:
+    # given a lane that is busy, and two customers with events of a tiered metric
+    make_metric(priced, key="tiered", cost_type="tiered", tiers=[{"up_to": None, "credit_cost": 1000}])
+    give(priced, 100_000, to="user_2")
+    commit, now, ended = GroupCommit(), system_now(), []
+
+    def deed(index: int) -> Any:
+        if index == 0:
+            return recorded(commit, wish(acme.test, "first"), now)
+        until_under_way(commit)
+        outcome = recorded(commit, wish(acme.test, f"k{index}", metric="tiered", who=f"user_{index}"), now)
+        ended.append(index)
+        if len(ended) == 2:
+            busy_lane()
+        return outcome
+
+    # when
+    outcomes = together(3, deed)
+    # then neither waited for it
+    assert [each.cost_mc for each in outcomes] == [1000] * 3
+    assert groups == []
+    assert commit._apart == set()
+
+
 def test_nobody_waits_behind_a_call_that_does_not_end(
     priced: Api,
     acme: Character,
@@ -268,9 +298,7 @@ def test_nobody_waits_behind_a_call_that_does_not_end(
     assert balance(priced)["balance"] == 97_000
 
 
-@pytest.mark.parametrize("is_tiered", [False, True])
 def test_an_account_that_is_locked_for_long_holds_up_only_its_own_events(
-    is_tiered: bool,
     priced: Api,
     acme: Character,
     groups: list[int],
@@ -280,8 +308,6 @@ def test_an_account_that_is_locked_for_long_holds_up_only_its_own_events(
 ) -> None:
     # given a group of two customers, the account of one of them locked
     give(priced, 100_000, to="user_2")
-    if is_tiered:
-        make_rule(priced, cost_type="tiered", tiers=[{"up_to": None, "credit_cost": 1000}])
     commit, now, ended = GroupCommit(), system_now(), []
     whose = {"first": "user_2", "locked": "user_1", "free": "user_2"}
 
