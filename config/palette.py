@@ -11,8 +11,10 @@ from unfold.dataclasses import SearchResult
 
 from customers.admin.records import RecordAdmin, record_url
 from customers.admin.requests import environment_of
+from customers.kernel.ids import typeid_parse
 from customers.models import Customer
 from customers.selectors.customers import customers_search
+from subscriptions.models import CreditGrantTemplate, PlanVariant
 
 #: How many customers are shown; whoever is not among them takes another letter.
 _FOUND_MAX: Final = 12
@@ -20,7 +22,12 @@ _FOUND_MAX: Final = 12
 
 def palette_results(request: HttpRequest, term: str) -> list[SearchResult]:
     """In the environment in view, as far as this person may see."""
-    return [*_objects(request, term), *_customers(request, term), *_lists(request, term)]
+    return [
+        *_objects(request, term),
+        *_parts(request, term),
+        *_customers(request, term),
+        *_lists(request, term),
+    ]
 
 
 def _objects(request: HttpRequest, term: str) -> Iterator[SearchResult]:
@@ -34,6 +41,21 @@ def _objects(request: HttpRequest, term: str) -> Iterator[SearchResult]:
             yield SearchResult(
                 title=term, description=kind, link=record_url(model, term), icon=model_admin.icon
             )
+
+
+def _parts(request: HttpRequest, term: str) -> Iterator[SearchResult]:
+    """What has no page of its own, on the page of what it belongs to."""
+    grant_id = typeid_parse("cgt", term)
+    if grant_id is None or not request.user.has_perm("subscriptions.view_planvariant"):
+        return
+    grant = CreditGrantTemplate.objects.select_related("variant").filter(pk=grant_id).first()
+    if grant is not None:
+        yield SearchResult(
+            title=term,
+            description="credit grant",
+            link=record_url(PlanVariant, grant.variant.public_id),
+            icon="redeem",
+        )
 
 
 def _customers(request: HttpRequest, term: str) -> Iterator[SearchResult]:

@@ -21,7 +21,7 @@ from tests.conftest import run_together
 from tests.customers.test_webhook_delivery import NOW, emit, make_customer
 from tests.customers.webhook_receiver import Answer, receiving
 
-WRITERS, WORKERS, CUSTOMERS, EACH = 12, 4, 12, 100
+WRITERS, WORKERS, CUSTOMERS, EACH = 12, 4, 12, 200
 PATHS = ("/one", "/two")
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from customers.kernel.database import environment_scope
-from customers.models import AuditRecord
+from customers.models import AuditRecord, User
 from subscriptions.models import CreditGrantTemplate
 from tests.conftest import Api, Character
+from tests.desk import Desk
 from tests.making import make_plan, make_variant
 from tests.subscriptions.catalogue import BUDGET, make_grant, put_somebody_on
 
@@ -225,3 +226,16 @@ def test_a_grant_is_found_under_its_own_variant_only(api: Api, plan: str, varian
     assert api.get(f"{path}/{grant}").refusal() == (404, "credit-grant-not-found")
     assert api.patch(f"{path}/{grant}", {"credits": 5}).refusal() == (404, "credit-grant-not-found")
     assert api.post(f"{path}/{grant}/archive").refusal() == (404, "credit-grant-not-found")
+
+
+def test_it_is_found_by_its_id_on_the_page_of_its_variant(
+    api: Api, acme: Character, rival: Character, operator: User, path: str, variant: str
+) -> None:
+    # given
+    grant = api.post(path, BUDGET)["id"]
+    found = f"/{variant}/change/"
+    # then
+    assert found in Desk(operator, acme.test).open(f"/admin/search/?s={grant}")
+    # but not from elsewhere
+    assert found not in Desk(operator, acme.live).open(f"/admin/search/?s={grant}")
+    assert found not in Desk(operator, rival.test).open(f"/admin/search/?s={grant}")
