@@ -143,4 +143,5 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
 
     list_display = ("name",)
     actions = None
-    filter_horizontal = ("permissions",)
+    # A plain list: Django's two-sided picker has no names for a screen reader.
+    filter_horizontal = ()
