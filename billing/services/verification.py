@@ -17,9 +17,10 @@ from customers.kernel.clock import elapsed_seconds
 from customers.kernel.database import environment_scope
 from customers.models import Customer, Environment
 
-#: How much is looked at in one go: it bounds memory, here and in the database.
-_ENTRIES_OF_A_BATCH: Final = 50_000
-_ACCOUNTS_OF_A_BATCH: Final = 2_000
+#: How much is looked at in one go: it bounds memory, here and in the database. A quarter of it takes twice the time:
+#: a page holds entries of many accounts, and is read again for each batch.
+_ENTRIES_OF_A_BATCH: Final = 200_000
+_ACCOUNTS_OF_A_BATCH: Final = 10_000
 #: How many faults are kept in words. All are counted.
 FINDINGS_MAX: Final = 1_000
 _BEFORE_ALL: Final = UUID(int=0)

@@ -16,7 +16,9 @@ CHECKS: Final = (
                    coalesce(-e.amount_mc, 0) AS debited
             FROM metering_usage_event u
             LEFT JOIN billing_ledger_entry e
-                ON e.account_id = u.customer_id AND e.kind = 'debit' AND e.id = u.ledger_entry_id
+                -- Named again: else the debits of everybody are read for each batch.
+                ON e.account_id = ANY(%(accounts)s) AND e.account_id = u.customer_id AND e.kind = 'debit'
+                AND e.id = u.ledger_entry_id
                 AND (e.source_id = u.id OR e.source_type = 'reservation' AND EXISTS (
                     SELECT FROM metering_reservation_step s
                     WHERE s.reservation_id = e.source_id AND s.kind = 'commit' AND s.event_id = u.id))

@@ -238,7 +238,7 @@ CHECKS: Final = (
         sql="""
             SELECT e.id AS led, e.account_id, e.effective_after_mc AS effective, c.overage_policy AS policy
             FROM customers_customer c JOIN billing_ledger_entry e ON e.account_id = c.id
-            WHERE c.id = ANY(%(accounts)s) AND c.updated_at = c.created_at
+            WHERE c.id = ANY(%(accounts)s) AND e.account_id = ANY(%(accounts)s) AND c.updated_at = c.created_at
               AND (e.kind = 'debit' OR e.kind = 'adjust' AND e.amount_mc < 0)
               AND (c.overage_policy = 'block' AND e.effective_after_mc < 0
                    OR c.overage_policy <> 'block' AND e.source_type <> 'reservation'
