@@ -380,10 +380,10 @@ class Migration(migrations.Migration):
                         name="refunds_of_a_debit",
                     ),
                     models.Index(
-                        condition=models.Q(("amount_mc__gt", 0), ("kind__in", ("grant", "adjust"))),
-                        fields=["account", "occurred_at"],
+                        condition=models.Q(("kind", "debit"), _negated=True),
+                        fields=["account", "kind", "occurred_at", "sequence"],
                         include=("amount_mc",),
-                        name="earnings_of_an_account",
+                        name="entries_that_are_no_debits",
                     ),
                 ],
                 "constraints": [
@@ -391,7 +391,7 @@ class Migration(migrations.Migration):
                         fields=("account", "sequence"), name="entries_of_an_account_are_numbered_once"
                     ),
                     models.UniqueConstraint(
-                        fields=("account", "kind", "source_id"), name="one_cause_makes_one_entry_of_a_kind"
+                        fields=("source_id", "kind", "account"), name="one_cause_makes_one_entry_of_a_kind"
                     ),
                     models.UniqueConstraint(
                         condition=models.Q(

@@ -66,8 +66,10 @@ class LedgerEntry(models.Model):
             models.UniqueConstraint(
                 fields=("account", "sequence"), name="entries_of_an_account_are_numbered_once"
             ),
+            # The cause first: causes are numbered by time, so new entries go to the end of the index, which is in
+            # memory, and not to the account's leaf somewhere in the middle.
             models.UniqueConstraint(
-                fields=("account", "kind", "source_id"), name="one_cause_makes_one_entry_of_a_kind"
+                fields=("source_id", "kind", "account"), name="one_cause_makes_one_entry_of_a_kind"
             ),
             # Usage keeps its keys with its events, topups with theirs.
             models.UniqueConstraint(
@@ -83,11 +85,12 @@ class LedgerEntry(models.Model):
                 name="refunds_of_a_debit",
                 condition=Q(reverses_id__isnull=False),
             ),
+            # What is rare among an account's debits: what it earned by an instant, and lists of one kind.
             models.Index(
-                fields=("account", "occurred_at"),
+                fields=("account", "kind", "occurred_at", "sequence"),
                 include=("amount_mc",),
-                name="earnings_of_an_account",
-                condition=Q(kind__in=("grant", "adjust"), amount_mc__gt=0),
+                name="entries_that_are_no_debits",
+                condition=~Q(kind="debit"),
             ),
         )
 

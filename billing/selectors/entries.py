@@ -25,6 +25,6 @@ def entries_of(
 
 
 def last_adjusted(*, account_id: UUID) -> UUID | None:
-    """The cause of an account's newest adjustment. Causes are numbered by time, and one index finds the last."""
+    """The cause of an account's newest adjustment, which one index finds."""
     adjusted = LedgerEntry.objects.filter(account_id=account_id, kind=EntryKind.ADJUST)
-    return adjusted.order_by("-source_id").values_list("source_id", flat=True).first()
+    return adjusted.order_by("-occurred_at", "-sequence").values_list("source_id", flat=True).first()
