@@ -8,8 +8,9 @@ Nothing is answered before its commit. A group that fails, or meets an account t
 each of its requests is then tried singly, in its own thread, so that nobody suffers from another's event. Nor does
 anybody wait behind a call that does not come to its end: after PATIENCE_SECONDS the next one goes beside it.
 
-What is priced by the customer or the cycle takes a group twice as long, so it goes alone, too, unless its customer has
-another such event under way, whose lock it would wait for.
+An event whose price depends on a customer or plan that this process has not seen takes a group twice as long. It goes
+alone, unless its customer has another under way, whose lock it would wait for; further ones are priced for whom that
+found.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class GroupCommit:
         #: When a call began or ended last.
         self._moved_at = 0.0
         self._waiting: deque[_Ticket] = deque()
-        #: Customers of whom an event that is no good for groups is under way. Only a hint, so nothing guards it.
+        #: Customers of whom an event whose price is not known is under way. Only a hint, so nothing guards it.
         self._apart: set[tuple[UUID, str, str]] = set()
 
     def record(self, wish: UsageWish, now: datetime) -> UsageRecorded:

@@ -121,6 +121,11 @@ def standing_guess(key: GuessKey) -> Standing:
     return _guesses.get(key, NOBODY)
 
 
+def standing_known(key: GuessKey) -> Standing | None:
+    """The same; None when it did not see them yet."""
+    return _guesses.get(key)
+
+
 def standing_remember(key: GuessKey, standing: Standing) -> None:
     """For the next guess."""
     if len(_guesses) >= _GUESSES_MAX:

@@ -27,6 +27,7 @@ from customers.kernel.database import call_function
 from customers.kernel.ids import uuid7
 from customers.kernel.memory import ConfigMoved, forget_environment
 from metering.selectors.config import EnvironmentConfig, config_get
+from metering.services.quotes import standing_remember
 from metering.services.usage import Outcome, UsageWish
 from metering.services.usage_decisions import Account, Counter, CounterKey, Decisions, Earlier, Reference
 from metering.services.usage_ordinary import Extraordinary, ordinary_record
@@ -103,17 +104,20 @@ def _recorded(
         config = config_get(environment_id)
         try:
             with transaction.atomic():
-                return _attempt(config, wishes, progress, now)
+                outcomes, decisions = _attempt(config, wishes, progress, now)
         except _Again:
             _catch_up(environment_id, progress, now)
         except psycopg.errors.DeadlockDetected:
             _log.warning("a batch of usage met a deadlock and is tried again")
+        else:
+            _remember(decisions, wishes)
+            return outcomes
     raise Unavailable("The accounts are busy. Try again.", retry_after_seconds=1)
 
 
 def _attempt(
     config: EnvironmentConfig, wishes: Sequence[UsageWish], progress: _Progress, now: datetime
-) -> list[Outcome]:
+) -> tuple[list[Outcome], Decisions]:
     if any(wish.caller.knows(config.version) < config.version for wish in wishes):
         raise ConfigMoved
     decisions = _open(config, wishes, progress, now)
@@ -128,7 +132,14 @@ def _attempt(
         raise _Again
     if decisions.rows:
         _store(config.environment_id, decisions, now)
-    return outcomes
+    return outcomes, decisions
+
+
+def _remember(decisions: Decisions, wishes: Sequence[UsageWish]) -> None:
+    """For the next prices of these customers, which then are ordinary."""
+    environment_id = decisions.config.environment_id
+    for usage, standing in decisions.standings(wish.usage for wish in wishes):
+        standing_remember((environment_id, usage.by, usage.reference, usage.metric_key), standing)
 
 
 def _catch_up(environment_id: UUID, progress: _Progress, now: datetime) -> None:

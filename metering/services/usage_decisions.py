@@ -255,6 +255,26 @@ class Decisions:
         self.recorded[usage.key] = Earlier(row.id, cost_mc, account.customer_id, fingerprint)
         return UsageRecorded(event_id=row.id, cost_mc=cost_mc, duplicate=False)
 
+    def standings(self, usages: Iterable[UsageInput]) -> Iterator[tuple[UsageInput, Standing]]:
+        """Whose price depended on who, or where in the cycle, they are, and where they stand after these events."""
+        for usage in usages:
+            quote = self._quotes[id(usage)]
+            account = self.accounts[usage.by, usage.reference]
+            if not isinstance(quote, EventQuote) or account.customer_id is None:
+                continue
+            counter = self.counters.get(quote.counter) if quote.counter else None
+            if counter is None and not quote.metric.is_scoped:
+                continue
+            yield (
+                usage,
+                Standing(
+                    customer_id=account.customer_id,
+                    plan_variant_id=account.plan_variant_id,
+                    cycle_units=counter.units if counter else 0,
+                    cycle_charged_mc=counter.charged_mc if counter else 0,
+                ),
+            )
+
     def counter_rows(self) -> list[dict[str, Any]]:
         """The counters this batch moved, as they are after it."""
         return [
@@ -283,11 +303,16 @@ def event_quote(config: EnvironmentConfig, usage: UsageInput, account: Account, 
     if found is None:
         raise NoRateForProperty
     rate, value = found
-    dimension = getattr(rule.pricing, "dimension", "")
+    dimension = dimension_of(rule)
     counter = None
     if rate.depends_on_cycle and account.customer_id is not None:
         counter = CounterKey(account.customer_id, metric.id, dimension, value)
     return EventQuote(metric, rule, rate, dimension, value, counter)
+
+
+def dimension_of(rule: RuleConfig) -> str:
+    """The property by which the rule has rates; empty when it has one for all."""
+    return getattr(rule.pricing, "dimension", "")
 
 
 def event_cost(usage: UsageInput, quote: EventQuote, counter: Counter | None) -> int:

@@ -2,13 +2,14 @@
 metering/sql/55_usage_many.sql. Everything else is opened, decided and stored (usage_batch.py).
 
 What events have in common is found once: all of as many units of one metric have one price and, without a time and
-properties of their own, one fingerprint.
+properties of their own, one fingerprint. Where the price depends on the customer, their plan or the cycle, it is made
+for where they were seen last (usage_standings.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -26,7 +27,7 @@ from customers.kernel.ids import uuid7
 from customers.kernel.json import json_text
 from customers.kernel.memory import ConfigMoved
 from metering.selectors.config import EnvironmentConfig, config_get
-from metering.services.quotes import Number
+from metering.services.quotes import NOBODY, Number, Standing
 from metering.services.usage import (
     Outcome,
     UsageInput,
@@ -36,17 +37,30 @@ from metering.services.usage import (
     timestamp_check,
     usage_fingerprint,
 )
-from metering.services.usage_decisions import Account, Reference, event_cost, event_quote
+from metering.services.usage_decisions import (
+    Account,
+    EventQuote,
+    Reference,
+    dimension_of,
+    event_cost,
+    event_quote,
+)
+from metering.services.usage_standings import Standings, Tally
 
 #: What somebody else did at the same moment; the long way waits for them, or finds what they made.
 _CROSSED: Final = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
-_NOBODY: Final = Account()
 #: Above this, what one customer's events cost might not fit the database's integers.
 _TOTAL_MAX: Final = 2**62
+#: How often prices are made: where customers stand is told once.
+_ATTEMPTS: Final = 2
 
 
 class Extraordinary(Exception):
     """Something about these events needs a closer look. Nothing was recorded."""
+
+
+class _Moved(Exception):
+    """A customer stands elsewhere than they were taken to; it is known now."""
 
 
 class _Kind(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -60,8 +74,14 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cost_mc: int
     #: Of those without a time and properties.
     fingerprint: str
-    #: Not so when the price goes by a property.
+    #: Not so when the price goes by a property, the customer or the cycle.
     is_shared: bool
+    #: For whom it was made, when that counts.
+    standing: Standing | None = None
+    #: The counter it depends on, and what events before it add to that.
+    tally: Tally | None = None
+    units_before: str = "NULL"
+    charged_before: str = "NULL"
 
 
 class _Party(msgspec.Struct, gc=False):
@@ -72,28 +92,49 @@ class _Party(msgspec.Struct, gc=False):
     reference: Reference
     total_mc: int = 0
     least_mc: int = 0
+    #: For whom prices were made that depend on it.
+    priced: Standing | None = None
 
 
 def is_ordinary(usage: UsageInput, environment_id: UUID, now: datetime) -> bool:
-    """Whether the event's price is the same for everybody, wherever in the cycle they stand."""
+    """Whether a price can be made that is likely right: for everybody, or for where the customer was seen last."""
     config = config_get(environment_id)
     metric = config.metric(usage.metric_key)
     if metric is None:
         return True
-    rule = config.rule_for(metric, customer_id=None, plan_variant_id=None, now=now)
-    found = rule.pricing.rate_of(usage.properties) if rule else None
-    return not metric.is_scoped and not (found and found[0].depends_on_cycle)
+    standing = NOBODY
+    if metric.is_scoped:
+        seen = Standings(environment_id).of(usage)
+        if seen is None:
+            return False
+        standing = seen
+    rule = config.rule_for(
+        metric, customer_id=standing.customer_id, plan_variant_id=standing.plan_variant_id, now=now
+    )
+    if rule is None or not dimension_of(rule):
+        return True
+    found = rule.pricing.rate_of(usage.properties)
+    # What was seen does not keep the counters of a property's values apart.
+    return found is None or not found[0].depends_on_cycle
 
 
 def ordinary_record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now: datetime) -> list[Outcome]:
     """Record all `wishes`, as far as their customers can pay. Raises Extraordinary; ConfigMoved like the long way."""
+    for _ in range(_ATTEMPTS):
+        with suppress(_Moved):
+            return _record(config, wishes, now)
+    raise Extraordinary
+
+
+def _record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now: datetime) -> list[Outcome]:
     if any(wish.caller.knows(config.version) < config.version for wish in wishes):
         raise ConfigMoved
     usages = [wish.usage for wish in wishes]
     keys = [usage.key for usage in usages]
     if len(set(keys)) < len(keys):
         raise Extraordinary
-    kinds = _kinds(config, usages, now)
+    standings = Standings(config.environment_id)
+    kinds = _kinds(config, usages, standings, now)
     parties, whose = _parties(usages, kinds)
     events = [uuid7() for _ in usages]
     try:
@@ -121,13 +162,12 @@ def ordinary_record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now:
                 actors=array_of_texts([wish.caller.actor for wish in wishes]),
                 requests=array_of_texts([wish.caller.request_id for wish in wishes]),
                 now=now,
+                **_priced_for(parties),
+                **_counted_by(standings, kinds),
             )
     except _CROSSED:
         raise Extraordinary from None
-    if answer.status == "stale-config":
-        raise ConfigMoved
-    if answer.status != "recorded":
-        raise Extraordinary
+    _check(answer, standings)
     if answer.refused:
         return _told(events, kinds, whose, dict(zip(map(str, answer.refused), answer.effective, strict=True)))
     return [
@@ -136,29 +176,42 @@ def ordinary_record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now:
     ]
 
 
-def _kinds(config: EnvironmentConfig, usages: Sequence[UsageInput], now: datetime) -> list[_Kind]:
+def _check(answer: Any, standings: Standings) -> None:
+    """Learn where customers stand; go on only when the events were recorded."""
+    if answer.status == "stale-config":
+        raise ConfigMoved
+    if answer.counter_units is not None:
+        standings.remember(answer.counter_units, answer.counter_charged, moved=answer.status == "recorded")
+    if answer.status == "stale-counters":
+        raise _Moved
+    if answer.status != "recorded":
+        raise Extraordinary
+
+
+def _kinds(
+    config: EnvironmentConfig, usages: Sequence[UsageInput], standings: Standings, now: datetime
+) -> list[_Kind]:
     known: dict[tuple[str, Number, bool], _Kind] = {}
     kinds = []
     for usage in usages:
         asked = (usage.metric_key, usage.units, usage.needs_rule)
         kind = known.get(asked)
         if kind is None:
-            kind = _kind(config, usage, now)
+            kind = _kind(config, usage, standings, now)
             if kind.is_shared:
                 known[asked] = kind
         kinds.append(kind)
     return kinds
 
 
-def _kind(config: EnvironmentConfig, usage: UsageInput, now: datetime) -> _Kind:
+def _kind(config: EnvironmentConfig, usage: UsageInput, standings: Standings, now: datetime) -> _Kind:
     try:
-        quote = event_quote(config, usage, _NOBODY, now)
-        cost_mc = event_cost(usage, quote, None)
+        quote, standing = _quoted(config, usage, standings, now)
+        tally = _tally(usage, quote, standing, standings)
+        cost_mc = event_cost(usage, quote, tally.counter if tally else None)
     except DomainError:
         raise Extraordinary from None
-    if quote.metric.is_scoped or (quote.rate is not None and quote.rate.depends_on_cycle):
-        raise Extraordinary
-    return _Kind(
+    kind = _Kind(
         metric=quote.metric.id.hex,
         metric_key=quote.metric.key,
         rule=quote.rule.id.hex if quote.rule else "NULL",
@@ -166,8 +219,41 @@ def _kind(config: EnvironmentConfig, usage: UsageInput, now: datetime) -> _Kind:
         cost=str(cost_mc),
         cost_mc=cost_mc,
         fingerprint=event_fingerprint(usage.metric_key, usage.units, None, None).hex(),
-        is_shared=not quote.dimension,
+        is_shared=not (quote.dimension or standing or tally),
+        standing=standing,
+        tally=tally,
+        units_before=str(tally.added) if tally else "NULL",
+        charged_before=str(tally.added_mc) if tally else "NULL",
     )
+    if tally is not None and quote.rate is not None:
+        tally.narrow(quote.rate, usage.units)
+        tally.counter.move(usage.units, cost_mc)
+    return kind
+
+
+def _quoted(
+    config: EnvironmentConfig, usage: UsageInput, standings: Standings, now: datetime
+) -> tuple[EventQuote, Standing | None]:
+    """By which terms, and for whom if that counts."""
+    metric = config.metric(usage.metric_key)
+    if metric is None or not metric.is_scoped:
+        return event_quote(config, usage, Account(), now), None
+    standing = standings.of(usage)
+    if standing is None or standing.customer_id is None:
+        raise Extraordinary
+    account = Account(customer_id=standing.customer_id, plan_variant_id=standing.plan_variant_id)
+    return event_quote(config, usage, account, now), standing
+
+
+def _tally(
+    usage: UsageInput, quote: EventQuote, standing: Standing | None, standings: Standings
+) -> Tally | None:
+    if quote.rate is None or quote.rule is None or not quote.rate.depends_on_cycle:
+        return None
+    if quote.dimension:
+        raise Extraordinary
+    start = standing or standings.of(usage) or NOBODY
+    return standings.tally(usage, start, metric=quote.metric.id, rule=quote.rule.id)
 
 
 def _parties(usages: Sequence[UsageInput], kinds: Sequence[_Kind]) -> tuple[list[_Party], list[_Party]]:
@@ -184,10 +270,53 @@ def _parties(usages: Sequence[UsageInput], kinds: Sequence[_Kind]) -> tuple[list
             party.total_mc += cost_mc
             if not party.least_mc or cost_mc < party.least_mc:
                 party.least_mc = cost_mc
+        if not kind.is_shared:
+            _depend(party, kind)
         whose.append(party)
     if any(party.total_mc > _TOTAL_MAX for party in by_reference.values()):
         raise Extraordinary
     return list(by_reference.values()), whose
+
+
+def _depend(party: _Party, kind: _Kind) -> None:
+    """Note whose standing the price rests on."""
+    if kind.tally is not None:
+        kind.tally.whose = party.place
+    if kind.standing is None:
+        return
+    if party.priced is not None and _who(party.priced) != _who(kind.standing):
+        # Of two metrics, seen at different times: one of them is old.
+        raise Extraordinary
+    party.priced = kind.standing
+
+
+def _who(standing: Standing) -> tuple[UUID | None, UUID | None]:
+    return standing.customer_id, standing.plan_variant_id
+
+
+def _priced_for(parties: Sequence[_Party]) -> dict[str, str]:
+    priced = [party.priced for party in parties]
+    if priced.count(None) == len(priced):
+        return {}
+    return {
+        "priced_customers": array_of_words([_word(each.customer_id if each else None) for each in priced]),
+        "priced_variants": array_of_words([_word(each.plan_variant_id if each else None) for each in priced]),
+    }
+
+
+def _word(value: UUID | None) -> str:
+    return "NULL" if value is None else value.hex
+
+
+def _counted_by(standings: Standings, kinds: Sequence[_Kind]) -> dict[str, str]:
+    if not standings.tallies:
+        return {}
+    return {
+        **standings.arguments(),
+        "counters": array_of_words([kind.tally.place if kind.tally else "NULL" for kind in kinds]),
+        "units_before": array_of_words([kind.units_before for kind in kinds]),
+        "charged_before": array_of_words([kind.charged_before for kind in kinds]),
+    }
 
 
 def _names(names: list[str]) -> list[str] | str:

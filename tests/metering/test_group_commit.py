@@ -238,23 +238,25 @@ def test_a_new_price_counts_for_a_group_too(priced: Api, together: Callable[...,
     assert balance(priced)["balance"] == 100_000 - 160
 
 
-def test_what_is_priced_by_the_cycle_goes_beside_a_busy_lane(
+def test_what_is_priced_by_the_customer_goes_beside_a_busy_lane_until_they_were_seen(
     priced: Api,
     acme: Character,
     groups: list[int],
     busy_lane: Callable[[], None],
     together: Callable[..., list[Any]],
 ) -> None:
-    # given a lane that is busy, and two customers with events of a tiered metric
-    make_metric(priced, key="tiered", cost_type="tiered", tiers=[{"up_to": None, "credit_cost": 1000}])
+    # given a lane that is busy, and a metric with a price of user_2's own
+    make_metric(priced, key="own")
     give(priced, 100_000, to="user_2")
+    customer = priced.get("/v1/customer-by-external-id/user_2")["id"]
+    make_rule(priced, key="own", cost_type="flat", unit_cost=7, customer_id=customer)
     commit, now, ended = GroupCommit(), system_now(), []
 
     def deed(index: int) -> Any:
         if index == 0:
             return recorded(commit, wish(acme.test, "first"), now)
         until_under_way(commit)
-        outcome = recorded(commit, wish(acme.test, f"k{index}", metric="tiered", who=f"user_{index}"), now)
+        outcome = recorded(commit, wish(acme.test, f"k{index}", metric="own", who=f"user_{index}"), now)
         ended.append(index)
         if len(ended) == 2:
             busy_lane()
@@ -263,9 +265,50 @@ def test_what_is_priced_by_the_cycle_goes_beside_a_busy_lane(
     # when
     outcomes = together(3, deed)
     # then neither waited for it
-    assert [each.cost_mc for each in outcomes] == [1000] * 3
+    assert [each.cost_mc for each in outcomes] == [1000, 1000, 7]
     assert groups == []
     assert commit._apart == set()
+
+
+def test_what_is_priced_by_the_cycle_or_a_customer_seen_before_is_recorded_together(
+    priced: Api,
+    acme: Character,
+    groups: list[int],
+    busy_lane: Callable[[], None],
+    together: Callable[..., list[Any]],
+) -> None:
+    # given tiers that end after two units, a price of user_2's own, and an event of it seen
+    tiers = [{"up_to": 2, "credit_cost": 10}, {"up_to": None, "credit_cost": 1}]
+    make_metric(priced, key="tiered", cost_type="tiered", tiers=tiers)
+    make_metric(priced, key="own")
+    give(priced, 100_000, to="user_2")
+    customer = priced.get("/v1/customer-by-external-id/user_2")["id"]
+    make_rule(priced, key="own", cost_type="flat", unit_cost=7, customer_id=customer)
+    commit, now, world = GroupCommit(), system_now(), acme.test
+    recorded(commit, wish(world, "seen", metric="own", who="user_2"), now)
+    wishes = [
+        wish(world, "first"),
+        *(wish(world, f"t{number}", metric="tiered") for number in range(3)),
+        wish(world, "own", metric="own", who="user_2"),
+        wish(world, "plain"),
+    ]
+
+    def deed(index: int) -> Any:
+        if index == len(wishes):
+            waiting(commit, len(wishes) - 1)
+            return busy_lane()
+        if index:
+            until_under_way(commit)
+        return recorded(commit, wishes[index], now)
+
+    # when
+    outcomes = together(len(wishes) + 1, deed)[:-1]
+    # then the three stand one behind the other in the cycle
+    assert groups == [5]
+    assert sorted(each.cost_mc for each in outcomes[1:4]) == [1, 10, 10]
+    assert [each.cost_mc for each in outcomes[4:]] == [7, 1000]
+    assert balance(priced)["balance"] == 100_000 - 1000 - 21 - 1000
+    assert balance(priced, of="user_2")["balance"] == 100_000 - 14
 
 
 def test_nobody_waits_behind_a_call_that_does_not_end(

@@ -9,7 +9,7 @@ import pytest
 
 from customers.kernel.clock import system_now
 from customers.kernel.database import call_function
-from metering.services import usage_batch, usage_ordinary
+from metering.services import quotes, usage_batch, usage_ordinary
 from metering.services.usage import UsageInput, UsageWish
 from metering.services.usage_batch import usages_record
 from tests.conftest import Api, Character
@@ -174,25 +174,178 @@ def test_customers_may_be_called_anything(priced: Api, calls: list[str], name: s
     assert calls == ONE_CALL
 
 
-def test_prices_by_the_cycle_by_plan_and_unknown_customers_take_the_long_way(
+def test_a_customer_not_seen_with_a_price_of_their_own_and_a_stranger_take_the_long_way(
     priced: Api, calls: list[str]
 ) -> None:
     # given
-    tiers = [{"up_to": 2, "credit_cost": 10}, {"up_to": None, "credit_cost": 1}]
-    make_metric(priced, key="tiered", cost_type="tiered", tiers=tiers)
     make_metric(priced, key="own")
     customer = priced.get("/v1/customer-by-external-id/user_1")["id"]
     make_rule(priced, key="own", cost_type="flat", unit_cost=7, customer_id=customer)
     # then
-    assert send(priced, event(3, metric="tiered"), key="1") == ["accepted"]
-    assert "metering_usage_many_v1" not in calls
-    calls.clear()
-    assert send(priced, event(3, metric="own"), key="2") == ["accepted"]
+    assert send(priced, event(3, metric="own"), key="1") == ["accepted"]
     assert calls == LONG_WAY
     calls.clear()
-    assert send(priced, event(1, by="stranger"), event(1), key="3") == ["insufficient-credits", "accepted"]
+    assert send(priced, event(1, by="stranger"), event(1), key="2") == ["insufficient-credits", "accepted"]
     assert calls == ONE_CALL + LONG_WAY
-    assert balance(priced)["balance"] == 10_000 - 21 - 7 - 1000
+    # and seen, they are ordinary
+    calls.clear()
+    assert send(priced, event(3, metric="own"), event(1, metric="own"), key="3") == ["accepted"] * 2
+    assert calls == ONE_CALL
+    assert balance(priced)["balance"] == 10_000 - 7 - 1000 - 14
+
+
+TIERS = [
+    {"up_to": 2, "credit_cost": 10},
+    {"up_to": "6.5", "credit_cost": 3},
+    {"up_to": None, "credit_cost": 1},
+]
+
+
+@pytest.fixture
+def tiered(priced: Api) -> Api:
+    """`tiered`: two units at 10 mc, the next 4.5 at 3 mc, all others at 1 mc."""
+    make_metric(priced, key="tiered", cost_type="tiered", tiers=TIERS)
+    return priced
+
+
+def costs(api: Api, *, of: str = "user_1", latest: int) -> list[int]:
+    return [-each["amount"] for each in reversed(history(api, of=of)[:latest])]
+
+
+def test_who_was_not_seen_in_the_cycle_is_taken_to_have_used_nothing(tiered: Api, calls: list[str]) -> None:
+    assert send(tiered, event(1, metric="tiered"), event(1, metric="tiered", by="user_2")) == ["accepted"] * 2
+    assert calls == ONE_CALL
+    assert costs(tiered, latest=1) == costs(tiered, of="user_2", latest=1) == [10]
+
+
+def test_events_of_one_customer_go_up_the_tiers_one_behind_the_other(tiered: Api, calls: list[str]) -> None:
+    # given a batch that crosses both borders, with another customer's between
+    sent = [event(units, metric="tiered") for units in (1, 2, "0.5", 3, 1)]
+    sent.insert(2, event(1, metric="tiered", by="user_2"))
+    # when
+    assert send(tiered, *sent, key="1") == ["accepted"] * 6
+    # then
+    assert calls == ONE_CALL
+    assert costs(tiered, latest=5) == [10, 13, 2, 9, 1]
+    # and the next goes on from there, in one call again
+    calls.clear()
+    assert (
+        send(tiered, event(4, metric="tiered"), event(1, metric="tiered", by="user_2"), key="2")
+        == ["accepted"] * 2
+    )
+    assert calls == ONE_CALL
+    assert (costs(tiered, latest=1), costs(tiered, of="user_2", latest=1)) == ([4], [10])
+
+
+def test_events_remember_where_their_customer_stood(tiered: Api, acme: Character, superuser_sql: Any) -> None:
+    send(tiered, event(1, metric="tiered"), event("2.5", metric="tiered"), key="1")
+    send(tiered, event(1, metric="tiered"), key="2")
+    rows = superuser_sql.execute(
+        "SELECT units, cost_mc, cycle_units, cycle_charged_mc FROM metering_usage_event"
+        " WHERE environment_id = %s ORDER BY id",
+        [acme.test.caller.environment_id],
+    ).fetchall()
+    assert [tuple(map(float, row)) for row in rows] == [(1, 10, 0, 0), (2.5, 15, 1, 10), (1, 3, 3.5, 25)]
+
+
+def test_who_stands_in_another_tier_than_taken_is_priced_anew(
+    tiered: Api, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given user_1 at three units, of which this process saw nothing
+    send(tiered, event(3, metric="tiered"), key="1")
+    monkeypatch.setattr(quotes, "_guesses", {})
+    calls.clear()
+    # when
+    assert (
+        send(tiered, event(1, metric="tiered"), event(1, metric="tiered", by="user_2"), key="2")
+        == ["accepted"] * 2
+    )
+    # then
+    assert calls == ONE_CALL * 2
+    assert (costs(tiered, latest=1), costs(tiered, of="user_2", latest=1)) == ([3], [10])
+
+
+def test_who_moved_inside_a_tier_meanwhile_pays_the_same_in_one_call(
+    tiered: Api, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given user_1 seen at seven units, and at nine by another process
+    send(tiered, event(7, metric="tiered"), key="1")
+    seen = dict(quotes._guesses)
+    send(tiered, event(2, metric="tiered"), key="2")
+    monkeypatch.setattr(quotes, "_guesses", seen)
+    calls.clear()
+    # when
+    assert send(tiered, event(1, metric="tiered"), event(5, metric="tiered"), key="3") == ["accepted"] * 2
+    # then
+    assert calls == ONE_CALL
+    assert costs(tiered, latest=2) == [1, 5]
+    assert list(quotes._guesses.values())[-1].cycle_units == 15
+
+
+def test_volume_prices_hold_at_one_place_only(
+    priced: Api, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given all units at the rate of the last
+    make_metric(priced, key="volume", cost_type="tiered", tier_mode="volume", tiers=TIERS)
+    send(priced, event(1, metric="volume"), event(2, metric="volume"), key="1")
+    assert costs(priced, latest=1) == [10]
+    seen = dict(quotes._guesses)
+    send(priced, event(1, metric="volume"), key="2")
+    monkeypatch.setattr(quotes, "_guesses", seen)
+    calls.clear()
+    # when
+    assert send(priced, event(1, metric="volume"), key="3") == ["accepted"]
+    # then it is priced for where the customer is
+    assert calls == ONE_CALL * 2
+    assert costs(priced, latest=3) == [10, 2, 3]
+
+
+def test_who_was_taken_for_somebody_else_is_decided_the_long_way(
+    priced: Api, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a price seen for user_2, when the name comes to mean somebody else
+    make_metric(priced, key="own")
+    customer = priced.get("/v1/customer-by-external-id/user_2")["id"]
+    make_rule(priced, key="own", cost_type="flat", unit_cost=7, customer_id=customer)
+    monkeypatch.setattr(quotes, "_guesses", {})
+    send(priced, event(1, metric="own", by="user_2"), key="1")
+    send(priced, event(1, metric="own"), key="2")
+    other, key = quotes._guesses
+    monkeypatch.setitem(quotes._guesses, key, quotes._guesses[other])
+    calls.clear()
+    # when
+    assert send(priced, event(1, metric="own"), key="3") == ["accepted"]
+    # then
+    assert calls == ONE_CALL + LONG_WAY
+    assert costs(priced, latest=1) == [1000]
+
+
+def test_who_can_pay_for_some_in_tiers_is_decided_event_by_event(tiered: Api, calls: list[str]) -> None:
+    use(tiered, 5, by="user_2")
+    give(tiered, 13, to="user_2")
+    calls.clear()
+    # when two units are 20 mc, one is 10 mc, and a third is 3 mc
+    sent = [event(units, metric="tiered", by="user_2") for units in (2, 1, 1)]
+    assert send(tiered, *sent) == ["insufficient-credits", "accepted", "insufficient-credits"]
+    # then
+    assert calls[:1] == ONE_CALL
+    assert costs(tiered, of="user_2", latest=1) == [10]
+    assert balance(tiered, of="user_2")["balance"] == 3
+
+
+def test_who_can_pay_for_nothing_in_tiers_leaves_the_counter_where_it_was(
+    tiered: Api, calls: list[str]
+) -> None:
+    use(tiered, 5, by="user_2")
+    # when
+    assert send(tiered, event(1, metric="tiered", by="user_2"), event(1, metric="tiered")) == [
+        "insufficient-credits",
+        "accepted",
+    ]
+    # then
+    give(tiered, 100, to="user_2")
+    send(tiered, event(2, metric="tiered", by="user_2"), key="2")
+    assert costs(tiered, of="user_2", latest=1) == [20]
 
 
 def test_one_key_twice_in_a_batch_takes_the_long_way(priced: Api, calls: list[str]) -> None:

@@ -2,21 +2,32 @@
 -- group is, and open, decide and store (50_usage_batch.sql) take it twice the time and hold its locks meanwhile.
 --
 -- Ordinary: customers that exist, with nothing due and usage not suspended, who can pay for all of their events or for none;
--- prices that depend on nobody's plan or cycle; keys that recorded nothing before. The caller has priced the events as of
--- `p_config_version`.
+-- keys that recorded nothing before. The caller has priced the events as of `p_config_version`, and where a price depends on
+-- the customer, their plan or the cycle, for whoever and wherever they were taken to be; that it was so is ordinary, too.
 --
 -- `p_references`: each customer once, `p_bys` saying how they are named, with what all of their events cost (`p_totals`)
 -- and the cheapest of those that do (`p_leasts`). `p_whose`: for each event the place of its customer there. The other
 -- arrays hold one element an event; where all of one are null, it may be null itself.
 --
--- status: recorded | stale-config | extraordinary (nothing was written; open, decide, store). `refused`: places of
--- customers who can pay for none of what costs, `effective` what they have.
+-- `p_priced_customers`, `p_priced_variants`: for each customer who a price was made for, and their plan's variant; null for
+-- whom it did not matter. `p_counter_*`: each counter on which prices depend, once: whose it is, its metric and rule, where it
+-- was taken to stand (units, charged), from which to which units prices are the same (null: only there), and what the events
+-- add. `p_counters`: for each event the place of its counter there, and what events of this call before it add to that.
+--
+-- status: recorded | stale-config | stale-counters (nothing was written; price anew) | extraordinary (nor then; open, decide,
+-- store). `refused`: places of customers who can pay for none of what costs, `effective` what they have. `counter_units`,
+-- `counter_charged`: where the counters stood before these events.
 CREATE OR REPLACE FUNCTION metering_usage_many_v1(
   p_environment uuid, p_config_version bigint, p_bys text[], p_references text[], p_totals bigint[], p_leasts bigint[],
   p_whose integer[], p_events uuid[], p_metrics uuid[], p_metric_keys text[], p_rules uuid[], p_units numeric[],
   p_costs bigint[], p_keys text[], p_fingerprints text[], p_timestamps timestamptz[], p_properties jsonb[],
   p_metadata jsonb[], p_actors text[], p_requests text[], p_now timestamptz,
-  OUT status text, OUT refused integer[], OUT effective bigint[]
+  p_priced_customers uuid[] DEFAULT NULL, p_priced_variants uuid[] DEFAULT NULL,
+  p_counter_whose integer[] DEFAULT NULL, p_counter_metrics uuid[] DEFAULT NULL, p_counter_rules uuid[] DEFAULT NULL,
+  p_counter_units numeric[] DEFAULT NULL, p_counter_charged bigint[] DEFAULT NULL, p_counter_from numeric[] DEFAULT NULL,
+  p_counter_to numeric[] DEFAULT NULL, p_counter_adds numeric[] DEFAULT NULL, p_counter_costs bigint[] DEFAULT NULL,
+  p_counters integer[] DEFAULT NULL, p_units_before numeric[] DEFAULT NULL, p_charged_before bigint[] DEFAULT NULL,
+  OUT status text, OUT refused integer[], OUT effective bigint[], OUT counter_units numeric[], OUT counter_charged bigint[]
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public
 -- The arrays of each call look like another statement to the planner: planning anew took as long as recording 10 events.
 SET plan_cache_mode = force_generic_plan
@@ -67,14 +78,32 @@ BEGIN
     status := 'extraordinary';
     RETURN;
   END IF;
+  IF p_priced_customers IS NOT NULL AND NOT metering_are_priced_for(v.customers, p_priced_customers, p_priced_variants)
+    -- Who is refused for some events would have moved the counter less.
+    OR p_counter_whose && v.refused THEN
+    status := 'extraordinary';
+    RETURN;
+  END IF;
+  IF p_counter_whose IS NOT NULL THEN
+    SELECT r.units, r.charged, CASE WHEN NOT r.are_as_taken THEN 'stale-counters' END
+      INTO counter_units, counter_charged, status
+      FROM metering_counters_taken(v.customers, p_counter_whose, p_counter_metrics, p_counter_rules, p_counter_units,
+        p_counter_charged, p_counter_from, p_counter_to, p_now) r;
+    IF status IS NOT NULL THEN
+      RETURN;
+    END IF;
+    PERFORM metering_counters_raise(p_environment, v.customers, p_counter_whose, p_counter_metrics, p_counter_rules,
+      counter_units, counter_charged, p_counter_adds, p_counter_costs, p_now);
+  END IF;
   status := 'recorded';
   refused := v.refused;
   effective := v.effective;
   WITH e AS MATERIALIZED (
     SELECT *
     FROM unnest(p_whose, p_events, p_metrics, p_rules, p_units, p_costs, p_keys, p_fingerprints, p_timestamps, p_properties,
-        p_metadata, p_actors, p_requests)
-      AS u(who, id, metric, rule, units, cost, key, fingerprint, timestamp, properties, metadata, actor, request)
+        p_metadata, p_actors, p_requests, p_counters, p_units_before, p_charged_before)
+      AS u(who, id, metric, rule, units, cost, key, fingerprint, timestamp, properties, metadata, actor, request, counter,
+        units_before, charged_before)
     WHERE v.refused IS NULL OR u.cost = 0 OR u.who <> ALL (v.refused)
   ), new_keys AS (
     -- In the order of the keys: two batches that share some never wait for each other in a circle.
@@ -84,10 +113,11 @@ BEGIN
   )
   INSERT INTO metering_usage_event (
     id, environment_id, customer_id, metric_id, rule_id, units, cost_mc, idempotency_key, occurred_at, received_at,
-    properties, metadata, ledger_entry_id, actor, request_id)
+    properties, metadata, ledger_entry_id, actor, request_id, cycle_units, cycle_charged_mc)
   SELECT e.id, p_environment, v.customers[e.who], e.metric, e.rule, e.units, e.cost, e.key,
     coalesce(e.timestamp, v.instants[e.who]), v.instants[e.who], e.properties, e.metadata,
-    CASE WHEN e.cost > 0 THEN e.id END, e.actor, e.request
+    CASE WHEN e.cost > 0 THEN e.id END, e.actor, e.request, counter_units[e.counter] + e.units_before,
+    counter_charged[e.counter] + e.charged_before
   FROM e;
   IF v.refused IS NULL AND 0 <> ALL (p_costs) THEN
     PERFORM billing_debit_many(ARRAY(SELECT v.customers[w.who] FROM unnest(p_whose) WITH ORDINALITY AS w(who, n) ORDER BY w.n),
@@ -106,4 +136,43 @@ BEGIN
     PERFORM billing_debit_many(d.accounts, d.ids, d.costs, d.metrics, 'event', d.ids, d.actors, d.keys, d.requests,
       d.metadata, p_now);
   END IF;
+END $$;
+
+-- Whether each customer for whom a price was made is who they were taken to be, and on that plan.
+CREATE OR REPLACE FUNCTION metering_are_priced_for(p_customers uuid[], p_priced uuid[], p_variants uuid[])
+RETURNS boolean LANGUAGE sql STABLE AS $$
+  SELECT NOT EXISTS (
+    SELECT FROM unnest(p_customers, p_priced, p_variants) AS u(customer, priced, variant)
+    JOIN billing_credit_account a ON a.customer_id = u.customer
+    WHERE u.priced IS NOT NULL AND (u.priced <> u.customer OR a.plan_variant_id IS DISTINCT FROM u.variant))
+$$;
+
+-- Where counters of locked accounts stand, and whether each stands where it was taken to, or where prices are the same.
+CREATE OR REPLACE FUNCTION metering_counters_taken(
+  p_customers uuid[], p_whose integer[], p_metrics uuid[], p_rules uuid[], p_units numeric[], p_charged bigint[],
+  p_from numeric[], p_to numeric[], p_now timestamptz, OUT units numeric[], OUT charged bigint[], OUT are_as_taken boolean
+) LANGUAGE sql STABLE AS $$
+  SELECT array_agg(r.units ORDER BY c.n), array_agg(r.charged ORDER BY c.n),
+    bool_and((r.units, r.charged) = (c.units, c.charged) OR (r.units BETWEEN c.lowest AND c.highest) IS TRUE)
+  FROM unnest(p_whose, p_metrics, p_rules, p_units, p_charged, p_from, p_to) WITH ORDINALITY
+    AS c(who, metric, rule, units, charged, lowest, highest, n)
+  JOIN billing_credit_account a ON a.customer_id = p_customers[c.who]
+  CROSS JOIN LATERAL metering_counter_read(a, a.customer_id, c.metric, c.rule, '', '', billing_account_now(a, p_now)) r
+$$;
+
+-- Raise them by what events add. Nobody else can: their accounts are locked.
+CREATE OR REPLACE FUNCTION metering_counters_raise(
+  p_environment uuid, p_customers uuid[], p_whose integer[], p_metrics uuid[], p_rules uuid[], p_units numeric[],
+  p_charged bigint[], p_adds numeric[], p_costs bigint[], p_now timestamptz
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO metering_cycle_counter (
+    environment_id, customer_id, metric_id, dimension, value, cycle_started_at, rule_id, units, charged_mc)
+  SELECT p_environment, a.customer_id, c.metric, '', '', metering_cycle_start(a, billing_account_now(a, p_now)), c.rule,
+    c.units + c.adds, c.charged + c.costs
+  FROM unnest(p_whose, p_metrics, p_rules, p_units, p_charged, p_adds, p_costs)
+    AS c(who, metric, rule, units, charged, adds, costs)
+  JOIN billing_credit_account a ON a.customer_id = p_customers[c.who]
+  ON CONFLICT (customer_id, metric_id, dimension, value, cycle_started_at)
+    DO UPDATE SET rule_id = excluded.rule_id, units = excluded.units, charged_mc = excluded.charged_mc;
 END $$;
