@@ -222,12 +222,11 @@ def _kind(config: EnvironmentConfig, usage: UsageInput, standings: Standings, no
         is_shared=not (quote.dimension or standing or tally),
         standing=standing,
         tally=tally,
-        units_before=str(tally.added) if tally else "NULL",
-        charged_before=str(tally.added_mc) if tally else "NULL",
+        units_before=str(tally.units) if tally else "NULL",
+        charged_before=str(tally.charged_mc) if tally else "NULL",
     )
     if tally is not None and quote.rate is not None:
-        tally.narrow(quote.rate, usage.units)
-        tally.counter.move(usage.units, cost_mc)
+        tally.add(quote.rate, usage.units, cost_mc)
     return kind
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,8 @@ from metering.engine.pricing import Rate, steady
 from metering.services.quotes import GuessKey, Number, Standing, standing_known, standing_remember
 from metering.services.usage import UsageInput
 from metering.services.usage_decisions import Counter
+
+_EVERYWHERE: Final = (Decimal("-Infinity"), Decimal("Infinity"))
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -30,29 +32,25 @@ class Tally(msgspec.Struct, kw_only=True):
     metric: str
     rule: str
     start: Standing
+    #: Where it stands after the events so far, and what those added.
     counter: Counter
-    lowest: Decimal | None = None
-    highest: Decimal | None = None
-    #: Whether prices hold from `lowest` to `highest`, or only where the customer was taken to stand.
-    is_steady: bool = True
+    units: Number = 0
+    charged_mc: int = 0
+    #: From where to where it may have started for the prices so far to be the same; None: only where it was taken to.
+    bounds: tuple[Decimal, Decimal] | None = _EVERYWHERE
 
-    @property
-    def added(self) -> Number:
-        return self.counter.units - self.start.cycle_units
+    def add(self, rate: Rate, units: Number, cost_mc: int) -> None:
+        """An event of `units`, priced for where the counter stands."""
+        self.bounds = self._bounds_with(rate, units)
+        self.counter.move(units, cost_mc)
+        self.units += units
+        self.charged_mc += cost_mc
 
-    @property
-    def added_mc(self) -> int:
-        return self.counter.charged_mc - self.start.cycle_charged_mc
-
-    def narrow(self, rate: Rate, units: Number) -> None:
-        """The start from which the event's price, and that of those before it, would be the same."""
-        bounds = steady(rate, units=units, cycle_units=self.counter.units) if self.is_steady else None
-        if bounds is None:
-            self.is_steady, self.lowest, self.highest = False, None, None
-            return
-        lowest, highest = (bound - self.added for bound in bounds)
-        self.lowest = lowest if self.lowest is None else max(self.lowest, lowest)
-        self.highest = highest if self.highest is None else min(self.highest, highest)
+    def _bounds_with(self, rate: Rate, units: Number) -> tuple[Decimal, Decimal] | None:
+        found = steady(rate, units=units, cycle_units=self.counter.units) if self.bounds else None
+        if found is None or self.bounds is None:
+            return None
+        return max(self.bounds[0], found[0] - self.units), min(self.bounds[1], found[1] - self.units)
 
 
 class Standings:
@@ -93,13 +91,13 @@ class Standings:
             "counter_rules": array_of_words([tally.rule for tally in tallies]),
             "counter_units": array_of_words([str(tally.start.cycle_units) for tally in tallies]),
             "counter_charged": array_of_words([str(tally.start.cycle_charged_mc) for tally in tallies]),
-            "counter_from": array_of_words([_bound(tally.lowest) for tally in tallies]),
-            "counter_to": array_of_words([_bound(tally.highest) for tally in tallies]),
-            "counter_adds": array_of_words([str(tally.added) for tally in tallies]),
-            "counter_costs": array_of_words([str(tally.added_mc) for tally in tallies]),
+            "counter_from": array_of_words([_bound(tally, 0) for tally in tallies]),
+            "counter_to": array_of_words([_bound(tally, 1) for tally in tallies]),
+            "counter_adds": array_of_words([str(tally.units) for tally in tallies]),
+            "counter_costs": array_of_words([str(tally.charged_mc) for tally in tallies]),
         }
 
-    def remember(self, units: Sequence[Any], charged: Sequence[int], *, moved: bool) -> None:
+    def remember(self, units: Sequence[Decimal], charged: Sequence[int], *, moved: bool) -> None:
         """Where the counters stand, told where they stood before these events, and whether those moved them."""
         for (key, tally), stood, charged_mc in zip(self.tallies.items(), units, charged, strict=True):
             start = tally.start
@@ -108,11 +106,17 @@ class Standings:
                 Standing(
                     customer_id=start.customer_id,
                     plan_variant_id=start.plan_variant_id,
-                    cycle_units=stood + tally.added if moved else stood,
-                    cycle_charged_mc=charged_mc + tally.added_mc if moved else charged_mc,
+                    cycle_units=_plain(stood) + (tally.units if moved else 0),
+                    cycle_charged_mc=charged_mc + (tally.charged_mc if moved else 0),
                 ),
             )
 
 
-def _bound(value: Decimal | None) -> str:
-    return "NULL" if value is None else str(value)
+def _bound(tally: Tally, end: int) -> str:
+    return "NULL" if tally.bounds is None else str(tally.bounds[end])
+
+
+def _plain(units: Decimal) -> Number:
+    """Prices are found faster for whole numbers."""
+    whole = int(units)
+    return whole if whole == units else units
