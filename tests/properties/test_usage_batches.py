@@ -88,11 +88,12 @@ events = st.builds(
     model=st.sampled_from([None, "a", "b"]),
 )
 batches = st.lists(st.lists(events, min_size=1, max_size=25), min_size=1, max_size=4)
-#: Nothing that the one call for ordinary events does not take, but for customers who can pay for some.
+#: Nothing that the one call for ordinary events does not take, but for customers who can pay for some. From the second
+#: batch on it is known where they stand.
 ordinary_events = st.builds(
     Event,
     who=st.sampled_from(["plain", "allowed", "notified", "told"]),
-    metric=st.sampled_from(["unit", "unit", "free"]),
+    metric=st.sampled_from(["unit", "free", "tier", "tier", "volume", "pack"]),
     units=st.sampled_from([1, 2, 3, 5, 8, "0.25", "2.5"]),
     key=st.integers(0, 10_000),
     model=st.sampled_from([None, "a"]),
