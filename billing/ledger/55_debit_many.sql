@@ -38,6 +38,95 @@ BEGIN
     WHERE t.amount > 0 WINDOW w AS (ORDER BY t.n);
 END $$;
 
+-- How much debits may take of an account in all without a thought: beyond it they go below zero, or ring (low balance,
+-- auto-topup). Nothing where each has to be looked at: not every block burns for it, or it may arm again what has rung.
+CREATE OR REPLACE FUNCTION billing_debit_spare(a billing_credit_account, p_threshold bigint)
+RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE
+    WHEN a.has_scoped_blocks
+      OR a.low_balance_told AND a.balance_mc - a.reserved_mc >= p_threshold + greatest(p_threshold / 10, 1)
+      OR a.topup_is_requested AND a.balance_mc - a.reserved_mc > a.auto_topup_at_mc THEN 0
+    ELSE a.balance_mc - a.reserved_mc - greatest(0, CASE WHEN NOT a.low_balance_told THEN p_threshold + 1 END,
+      CASE WHEN NOT a.topup_is_requested THEN a.auto_topup_at_mc + 1 END) END
+$$;
+
+-- Debit accounts that the caller has locked, settled and asked already, as nearly always: each can spare it, so whatever
+-- the policy it is allowed, and one block pays all of its debits. Else false, nothing is written, and billing_debit_many
+-- can do it.
+--
+-- The accounts as the lock showed them, and `p_whose`: for each debit the place of its account among them, every account
+-- having one at least. The other arrays are those of billing_debit_many. Nothing of an account is read again; blocks are,
+-- by a statement after the lock. An account that is not as it was said to be is refused.
+CREATE OR REPLACE FUNCTION billing_debit_plain(
+  p_environment uuid, p_tells boolean, p_accounts uuid[], p_sequences bigint[], p_balances bigint[], p_reserved bigint[],
+  p_spares bigint[], p_instants timestamptz[], p_whose integer[], p_entries uuid[], p_amounts bigint[], p_source_type text,
+  p_sources uuid[], p_actors text[], p_keys text[], p_requests text[], p_metadata jsonb[]
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  v record;
+  v_written bigint;
+BEGIN
+  SELECT count(*) = cardinality(p_accounts)
+      AND bool_and(s.least > 0 AND s.total <= least(p_spares[s.who], p_balances[s.who] - p_reserved[s.who])
+        AND s.free >= s.total) AS are_plain,
+    array_agg(s.block) AS blocks, array_agg(s.total) AS totals, array_agg(s.entries) AS entries
+    INTO v
+    FROM (
+      SELECT t.*, b.id AS block, b.free
+      FROM (
+        SELECT d.who, sum(d.amount)::bigint AS total, count(*) AS entries, min(d.amount) AS least
+        FROM unnest(p_whose, p_amounts) AS d(who, amount) GROUP BY d.who) t
+      LEFT JOIN LATERAL (
+        -- The first in burn order, as billing_blocks_plan has it.
+        SELECT k.id, k.remaining_mc - k.held_mc AS free FROM billing_credit_block k
+        WHERE k.account_id = p_accounts[t.who] AND k.state = 'live' AND k.remaining_mc > k.held_mc
+          AND (k.expires_at IS NULL OR k.expires_at > p_instants[t.who])
+        ORDER BY k.priority DESC, k.expires_at, k.is_paid, k.created_at, k.id LIMIT 1) b ON true
+      ORDER BY t.who) s;
+  IF v.are_plain IS NOT TRUE THEN
+    RETURN false;
+  END IF;
+  WITH entries AS (
+    INSERT INTO billing_ledger_entry (
+      id, environment_id, account_id, sequence, kind, amount_mc, block_ids, block_amounts, balance_after_mc,
+      effective_after_mc, source_type, source_id, actor, reason, idempotency_key, request_id, metadata, occurred_at)
+    SELECT d.entry, p_environment, p_accounts[d.who], p_sequences[d.who] + d.nth, 'debit', -d.amount,
+      ARRAY[v.blocks[d.who]], ARRAY[-d.amount], p_balances[d.who] - d.upto,
+      p_balances[d.who] - d.upto - p_reserved[d.who], p_source_type, d.source, d.actor, '', d.key,
+      coalesce(d.request, ''), d.metadata, p_instants[d.who]
+    FROM (
+      SELECT u.*, (sum(u.amount) OVER w)::bigint AS upto, row_number() OVER w AS nth
+      FROM unnest(p_whose, p_entries, p_amounts, p_sources, p_actors, p_keys, p_requests, p_metadata) WITH ORDINALITY
+        AS u(who, entry, amount, source, actor, key, request, metadata, n)
+      WINDOW w AS (PARTITION BY u.who ORDER BY u.n)
+    ) d ORDER BY d.n RETURNING id, environment_id, account_id, sequence, amount_mc, source_type,
+      source_id, balance_after_mc, effective_after_mc, occurred_at
+  ), told AS (
+    INSERT INTO customers_untold_debit (
+      environment_id, customer_id, sequence, entry_id, amount_mc, source_type, source_id, balance_mc, reserved_mc,
+      occurred_at)
+    SELECT n.environment_id, n.account_id, n.sequence, n.id, -n.amount_mc, n.source_type, n.source_id, n.balance_after_mc,
+      n.balance_after_mc - n.effective_after_mc, n.occurred_at
+    FROM entries n WHERE p_tells
+  ), blocks AS (
+    UPDATE billing_credit_block b SET
+      remaining_mc = b.remaining_mc - v.totals[t.who],
+      state = CASE WHEN b.remaining_mc = v.totals[t.who] THEN 'spent' ELSE b.state END
+    FROM unnest(v.blocks) WITH ORDINALITY AS t(block, who) WHERE b.id = t.block
+  )
+  UPDATE billing_credit_account a SET
+    balance_mc = a.balance_mc - v.totals[t.who], sequence = a.sequence + v.entries[t.who],
+    version = a.version + v.entries[t.who], last_entry_at = p_instants[t.who]
+  FROM unnest(p_accounts) WITH ORDINALITY AS t(account, who)
+  WHERE a.customer_id = t.account AND a.environment_id = p_environment
+    AND a.sequence = p_sequences[t.who] AND a.balance_mc = p_balances[t.who] AND a.reserved_mc = p_reserved[t.who];
+  GET DIAGNOSTICS v_written = ROW_COUNT;
+  IF v_written <> cardinality(p_accounts) THEN
+    PERFORM billing_require(false, 'debits of accounts that are not as they were said to be');
+  END IF;
+  RETURN true;
+END $$;
+
 -- Debit accounts that the caller has locked, settled and asked already: each array holds one element a debit, in the
 -- order in which they are to have happened. What was not asked for properly is refused as a whole.
 --
@@ -50,23 +139,16 @@ CREATE OR REPLACE FUNCTION billing_debit_many(
 DECLARE v record;
 BEGIN
   WITH t AS (
-    SELECT d.account, sum(d.amount)::bigint AS total, count(*) AS entries, (array_agg(d.amount ORDER BY d.n))[1] AS first,
-      min(d.amount) AS least
+    SELECT d.account, sum(d.amount)::bigint AS total, (array_agg(d.amount ORDER BY d.n))[1] AS first, min(d.amount) AS least
     FROM unnest(p_accounts, p_amounts) WITH ORDINALITY AS d(account, amount, n) GROUP BY d.account
   ), s AS (
     SELECT t.*, a.environment_id, a.sequence, a.balance_mc, a.reserved_mc, billing_account_now(a, p_now) AS at,
       a.has_scoped_blocks, a.low_balance_told AS told, a.auto_topup_at_mc AS topup_at, a.topup_is_requested AS requested,
       e.tells_consumption AS tells, c.low_balance_threshold_mc AS threshold, c.overage_policy AS policy,
-      c.overage_limit_mc AS overage_limit, a.balance_mc - a.reserved_mc AS effective, b.id AS block,
-      b.free >= t.total AS is_plain
+      c.overage_limit_mc AS overage_limit, a.balance_mc - a.reserved_mc AS effective,
+      billing_debit_spare(a, c.low_balance_threshold_mc) AS spare
     FROM t JOIN billing_credit_account a ON a.customer_id = t.account JOIN customers_customer c ON c.id = t.account
       JOIN customers_environment e ON e.id = a.environment_id
-      LEFT JOIN LATERAL (
-        -- The first in burn order, as billing_blocks_plan has it.
-        SELECT k.id, k.remaining_mc - k.held_mc AS free FROM billing_credit_block k
-        WHERE k.account_id = t.account AND k.state = 'live' AND k.remaining_mc > k.held_mc
-          AND (k.expires_at IS NULL OR k.expires_at > billing_account_now(a, p_now))
-        ORDER BY k.priority DESC, k.expires_at, k.is_paid, k.created_at, k.id LIMIT 1) b ON true
     ORDER BY t.account
   )
   SELECT
@@ -78,11 +160,10 @@ BEGIN
            ELSE effective - total <= threshold END
       OR CASE WHEN requested THEN effective - first > topup_at ELSE effective - total <= topup_at END
       OR policy = 'notify' AND effective < total) AS single,
-    bool_and(is_plain IS TRUE) AS are_plain,
-    array_agg(account) AS accounts, array_agg(environment_id) AS environments, array_agg(sequence) AS sequences,
-    array_agg(balance_mc) AS balances, array_agg(reserved_mc) AS reserved, array_agg(at) AS instants,
-    array_agg(block) AS blocks, array_agg(total) AS totals, array_agg(entries) AS entries,
-    bool_or(tells) AS tells
+    bool_and(total <= spare) AS are_plain,
+    array_agg(account) AS accounts, (array_agg(environment_id))[1] AS environment, array_agg(sequence) AS sequences,
+    array_agg(balance_mc) AS balances, array_agg(reserved_mc) AS reserved, array_agg(spare) AS spares,
+    array_agg(at) AS instants, bool_or(tells) AS tells
     INTO v FROM s;
   PERFORM billing_require(v.is_sound, 'debits that the policy does not allow');
   IF v.single IS NOT NULL THEN
@@ -91,43 +172,12 @@ BEGIN
     IF p_accounts <@ v.single THEN
       RETURN;
     END IF;
-  ELSIF v.are_plain THEN
-    -- One block pays all of an account's debits, as nearly always: nothing to look up any more. Accounts are found by
-    -- their place among those above, in the same order.
-    WITH entries AS (
-      INSERT INTO billing_ledger_entry (
-        id, environment_id, account_id, sequence, kind, amount_mc, block_ids, block_amounts, balance_after_mc,
-        effective_after_mc, source_type, source_id, actor, reason, idempotency_key, request_id, metadata, occurred_at)
-      SELECT d.entry, v.environments[d.place], d.account, v.sequences[d.place] + d.nth, 'debit', -d.amount,
-        ARRAY[v.blocks[d.place]], ARRAY[-d.amount], v.balances[d.place] - d.upto,
-        v.balances[d.place] - d.upto - v.reserved[d.place], p_source_type, d.source, d.actor, '', d.key,
-        coalesce(d.request, ''), d.metadata, v.instants[d.place]
-      FROM (
-        SELECT u.*, (sum(u.amount) OVER w)::bigint AS upto, row_number() OVER w AS nth,
-          dense_rank() OVER (ORDER BY u.account) AS place
-        FROM unnest(p_accounts, p_entries, p_amounts, p_sources, p_actors, p_keys, p_requests, p_metadata) WITH ORDINALITY
-          AS u(account, entry, amount, source, actor, key, request, metadata, n)
-        WINDOW w AS (PARTITION BY u.account ORDER BY u.n)
-      ) d ORDER BY d.n RETURNING id, environment_id, account_id, sequence, amount_mc, source_type,
-        source_id, balance_after_mc, effective_after_mc, occurred_at
-    ), told AS (
-      INSERT INTO customers_untold_debit (
-        environment_id, customer_id, sequence, entry_id, amount_mc, source_type, source_id, balance_mc, reserved_mc,
-        occurred_at)
-      SELECT n.environment_id, n.account_id, n.sequence, n.id, -n.amount_mc, n.source_type, n.source_id, n.balance_after_mc,
-        n.balance_after_mc - n.effective_after_mc, n.occurred_at
-      FROM entries n WHERE v.tells
-    ), blocks AS (
-      UPDATE billing_credit_block b SET
-        remaining_mc = b.remaining_mc - t.total,
-        state = CASE WHEN b.remaining_mc = t.total THEN 'spent' ELSE b.state END
-      FROM unnest(v.blocks, v.totals) AS t(block, total) WHERE b.id = t.block
-    )
-    UPDATE billing_credit_account a SET
-      balance_mc = a.balance_mc - t.total, sequence = a.sequence + t.entries, version = a.version + t.entries,
-      last_entry_at = t.at
-    FROM unnest(v.accounts, v.totals, v.entries, v.instants) AS t(account, total, entries, at)
-    WHERE a.customer_id = t.account;
+  ELSIF v.are_plain AND billing_debit_plain(
+    v.environment, v.tells, v.accounts, v.sequences, v.balances, v.reserved, v.spares, v.instants,
+    ARRAY(SELECT dense_rank() OVER (ORDER BY d.account)::integer FROM unnest(p_accounts) WITH ORDINALITY AS d(account, n)
+      ORDER BY d.n),
+    p_entries, p_amounts, p_source_type, p_sources, p_actors, p_keys, p_requests, p_metadata)
+  THEN
     RETURN;
   END IF;
   WITH d AS MATERIALIZED (

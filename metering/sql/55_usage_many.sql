@@ -34,26 +34,32 @@ SET plan_cache_mode = force_generic_plan
 -- Whose account is locked for long keeps the others of a group waiting no longer than this; who called goes on without.
 SET lock_timeout = '250ms' AS $$
 DECLARE
+  v_version bigint;
+  v_tells boolean;
   v record;
   d record;
 BEGIN
-  IF (SELECT e.config_version FROM customers_environment e WHERE e.id = p_environment) <> p_config_version THEN
+  SELECT e.config_version, e.tells_consumption INTO v_version, v_tells FROM customers_environment e
+    WHERE e.id = p_environment;
+  IF v_version <> p_config_version THEN
     status := 'stale-config';
     RETURN;
   END IF;
   WITH named AS MATERIALIZED (
-    SELECT r.n, r.total, r.least, c.id AS customer, c.overage_policy AS policy, c.overage_limit_mc
+    SELECT r.n, r.total, r.least, c.id AS customer, c.overage_policy AS policy, c.overage_limit_mc,
+      c.low_balance_threshold_mc AS threshold
     FROM unnest(p_bys, p_references, p_totals, p_leasts) WITH ORDINALITY AS r(named_by, reference, total, least, n)
     JOIN customers_customer c ON c.environment_id = p_environment AND c.external_key = r.reference
     WHERE r.named_by = 'external'
     UNION ALL
-    SELECT r.n, r.total, r.least, c.id, c.overage_policy, c.overage_limit_mc
+    SELECT r.n, r.total, r.least, c.id, c.overage_policy, c.overage_limit_mc, c.low_balance_threshold_mc
     FROM unnest(p_bys, p_references, p_totals, p_leasts) WITH ORDINALITY AS r(named_by, reference, total, least, n)
     JOIN customers_customer c ON c.id = customers_customer_find(p_environment, 'id', r.reference)
     WHERE r.named_by = 'id'
   ), locked AS (
     -- In the order of their ids, like everybody who locks more than one. What a lock was waited for is read anew.
     SELECT n.*, a.balance_mc - a.reserved_mc AS effective, billing_account_now(a, p_now) AS at,
+      a.sequence, a.balance_mc, a.reserved_mc, billing_debit_spare(a, n.threshold) AS spare,
       a.next_change_at <= p_now OR a.catch_up_at <= billing_account_now(a, p_now) OR a.usage_suspended IS NOT NULL
         OR a.has_scoped_blocks AS is_odd
     FROM named n JOIN billing_credit_account a ON a.customer_id = n.customer
@@ -65,7 +71,10 @@ BEGIN
   )
   SELECT count(DISTINCT q.customer) = cardinality(p_references)
       AND bool_and(q.is_odd IS NOT TRUE AND (q.is_refused OR NOT q.is_short)) AS are_ordinary,
+    bool_and(q.total <= q.spare) AS are_plain,
     array_agg(q.customer ORDER BY q.n) AS customers, array_agg(q.at ORDER BY q.n) AS instants,
+    array_agg(q.sequence ORDER BY q.n) AS sequences, array_agg(q.balance_mc ORDER BY q.n) AS balances,
+    array_agg(q.reserved_mc ORDER BY q.n) AS reserved, array_agg(q.spare ORDER BY q.n) AS spares,
     array_agg(q.n::integer ORDER BY q.n) FILTER (WHERE q.is_refused) AS refused,
     array_agg(q.effective ORDER BY q.n) FILTER (WHERE q.is_refused) AS effective
     INTO v FROM asked q;
@@ -120,6 +129,13 @@ BEGIN
     counter_charged[e.counter] + e.charged_before
   FROM e;
   IF v.refused IS NULL AND 0 <> ALL (p_costs) THEN
+    -- What the lock showed of the accounts is nearly always all there is to know of them.
+    IF v.are_plain AND billing_debit_plain(
+      p_environment, v_tells, v.customers, v.sequences, v.balances, v.reserved, v.spares, v.instants,
+      p_whose, p_events, p_costs, 'event', p_events, p_actors, p_keys, p_requests, p_metadata)
+    THEN
+      RETURN;
+    END IF;
     PERFORM billing_debit_many(ARRAY(SELECT v.customers[w.who] FROM unnest(p_whose) WITH ORDINALITY AS w(who, n) ORDER BY w.n),
       p_events, p_costs, p_metric_keys, 'event', p_events, p_actors, p_keys, p_requests, p_metadata, p_now);
     RETURN;

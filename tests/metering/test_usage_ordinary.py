@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from billing.services.verification import ledger_verify
 from customers.kernel.clock import system_now
-from customers.kernel.database import call_function
+from customers.kernel.database import call_function, environment_scope
+from customers.kernel.ids import typeid, uuid7
+from customers.models import Customer, OutboxEvent
 from metering.services import quotes, usage_batch, usage_ordinary
 from metering.services.usage import UsageInput, UsageWish
 from metering.services.usage_batch import usages_record
 from tests.conftest import Api, Character
 from tests.making import balance, give, history, make_metric, make_rule, use
+from tests.oracle.kernel import KernelAccount, app_connection, call, environment_see, superuser_connection
 
 ONE_CALL = ["metering_usage_many_v1"]
 LONG_WAY = ["metering_usage_open_v1", "metering_usage_store_v1"]
@@ -40,6 +45,25 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(usage_batch, "call_function", watched)
     monkeypatch.setattr(usage_ordinary, "call_function", watched)
     return called
+
+
+@pytest.fixture
+def debits(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """For each call, which of the functions that debit many accounts it went through."""
+    seen: list[set[str]] = []
+
+    def watched(name: str, **arguments: Any) -> Any:
+        with superuser_connection() as superuser, superuser.transaction():
+            superuser.execute("SET LOCAL track_functions = 'pl'")
+            answer = call(superuser, name, **arguments)
+            rows = superuser.execute(
+                "SELECT funcname FROM pg_stat_xact_user_functions WHERE funcname LIKE 'billing\\_debit\\_%'"
+            )
+            seen.append({row.funcname for row in rows})
+        return answer
+
+    monkeypatch.setattr(usage_ordinary, "call_function", watched)
+    return seen
 
 
 def event(units: Any = 1, *, by: str = "user_1", metric: str = "api_call", **more: Any) -> dict[str, Any]:
@@ -130,6 +154,41 @@ def test_debits_over_several_blocks_and_into_overdraft_are_one_call(priced: Api,
         [-1000],
     ]
     assert balance(priced)["balance"] == -3000
+
+
+def test_what_first_blocks_pay_and_nobody_is_told_of_takes_one_look_at_each_account(
+    priced: Api, debits: list[set[str]]
+) -> None:
+    # given a threshold that is not reached
+    priced.patch("/v1/customer-by-external-id/user_2", {"low_balance_threshold": 1000})
+    # when
+    assert send(priced, event(4), event(2, by="user_2"), event(1, by="user_2"), event(6)) == ["accepted"] * 4
+    # then
+    assert debits == [{"billing_debit_plain"}]
+    assert [balance(priced, of=who)["balance"] for who in ("user_1", "user_2")] == [0, 2000]
+
+
+def test_one_account_with_more_to_it_has_all_of_them_looked_at_again(
+    priced: Api, acme: Character, debits: list[set[str]]
+) -> None:
+    # given that user_2's first block is small, and that their balance is low below 3,000
+    give(priced, 500, to="user_2", priority=9)
+    priced.patch("/v1/customer-by-external-id/user_2", {"low_balance_threshold": 3000})
+    # when the first block does not pay, when the threshold is reached, and when nothing is left to be told of
+    for number, units in enumerate([1, 2, 1]):
+        sent = (event(1, idempotency_key=f"{number}"), event(units, by="user_2"))
+        assert send(priced, *sent, key=f"batch-{number}") == ["accepted", "accepted"]
+    # then
+    assert debits == [
+        {"billing_debit_plain", "billing_debit_many"},
+        {"billing_debit_many", "billing_debit_each", "billing_debit_book"},
+        {"billing_debit_plain"},
+    ]
+    with environment_scope(acme.test.id):
+        told = OutboxEvent.objects.filter(event="credit.balance_low")
+        assert [each.payload["balance"] for each in told] == [2500]
+    assert [len(each["allocations"]) for each in history(priced, of="user_2")[:3]] == [1, 1, 2]
+    assert ledger_verify(environment_id=acme.test.id).findings == []
 
 
 def test_what_an_event_carries_is_stored(priced: Api, calls: list[str]) -> None:
@@ -426,3 +485,40 @@ def test_batches_that_share_customers_in_any_order_spend_each_credit_once(
     # then
     assert (outcomes.count("accepted"), outcomes.count("insufficient-credits")) == (200, 120)
     assert [balance(priced, of=f"crowd_{number}")["balance"] for number in range(10)] == [0] * 10
+
+
+def test_a_call_that_waited_for_an_account_goes_by_what_it_then_is(
+    priced: Api, acme: Character, together: Callable[..., list[Any]]
+) -> None:
+    # given that somebody grants credits that burn first, and has not committed
+    world, first = acme.test, uuid7()
+    with environment_scope(world.id):
+        customer = Customer.objects.get(external_id="user_1")
+    with app_connection() as connection, superuser_connection() as superuser:
+        environment_see(connection, world.id)
+        connection.autocommit = False
+        KernelAccount(connection, world.id, customer.id).grant(
+            block=first, credits=5_000, priority=9, now=system_now()
+        )
+        holder = connection.info.backend_pid
+
+        def deed(index: int) -> Any:
+            if index == 0:
+                return send(priced, event(1), event(1, by="user_2"))
+            deadline = time.monotonic() + 20
+            while not superuser.execute(
+                "SELECT FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))", (holder,)
+            ).fetchall():
+                assert time.monotonic() < deadline
+            return connection.commit()
+
+        # when
+        outcomes = together(2, deed)[0]
+    # then
+    assert outcomes == ["accepted", "accepted"]
+    debit = history(priced)[0]
+    assert [(part["block_id"], part["amount"]) for part in debit["allocations"]] == [
+        (typeid("blk", first), -1000)
+    ]
+    assert debit["balance_after"] == 14_000
+    assert ledger_verify(environment_id=world.id).findings == []
