@@ -4,6 +4,9 @@ While `USAGE_GROUP_COMMIT_LANES` calls of this process are under way, further on
 waits takes all that wait and records them by one set-based call, in one transaction; the time of the call before is the
 time in which the next group forms. Alone, a request calls the database directly.
 
+Who was answered just now is likely to come again at once. For a moment, at most LINGER_SECONDS, a group waits until as
+many are there as were before: half of them at a time, in turns, would cost a quarter more.
+
 Nothing is answered before its commit. A group that fails, or meets an account that is locked for long, is taken apart:
 each of its requests is then tried singly, in its own thread, so that nobody suffers from another's event. Nor does
 anybody wait behind a call that does not come to its end: after PATIENCE_SECONDS the next one goes beside it.
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 from threading import Lock
 from typing import Final
@@ -35,6 +39,10 @@ _log = logging.getLogger(__name__)
 
 #: How long all lanes may be at a standstill before one more is opened.
 PATIENCE_SECONDS: Final = 0.1
+#: How long a group waits for those who were answered just now.
+LINGER_SECONDS: Final = 0.001
+#: How long after a call ended somebody is likely to come again.
+RETURN_SECONDS: Final = 0.005
 #: The most that one group takes; larger ones gain nothing more.
 GROUP_MAX: Final = 200
 
@@ -81,6 +89,10 @@ class GroupCommit:
         #: When a call began or ended last.
         self._moved_at = 0.0
         self._waiting: deque[_Ticket] = deque()
+        #: How many there were when a call ended last, those it answered and those who waited.
+        self._crowd = 1
+        #: How many have to wait for a leader who lingers to go on, and what wakes it then.
+        self._lingering: tuple[int, Lock] | None = None
         #: Customers of whom an event whose price is not known is under way. Only a hint, so nothing guards it.
         self._apart: set[tuple[UUID, str, str]] = set()
 
@@ -104,25 +116,33 @@ class GroupCommit:
             try:
                 return _record_alone(wish, now)
             finally:
-                self._leave()
+                self._leave(1)
         while not ticket.wait(PATIENCE_SECONDS) and not self._goes_beside(ticket):
             pass
         if ticket.outcome is None:
-            try:
-                self._lead(ticket)
-            finally:
-                self._leave()
+            return self._lead(ticket)
         return _recorded(ticket)
 
     def _enter(self, wish: UsageWish, now: datetime) -> _Ticket | None:
         with self._lock:
-            if self._under_way < settings.USAGE_GROUP_COMMIT_LANES:
+            is_free = self._under_way < settings.USAGE_GROUP_COMMIT_LANES
+            if is_free:
                 self._under_way += 1
-                self._moved_at = elapsed_seconds()
-                return None
+                moved_at, self._moved_at = self._moved_at, elapsed_seconds()
+                if self._crowd == 1 or self._moved_at - moved_at > RETURN_SECONDS:
+                    return None
             ticket = _Ticket(wish, now)
-            self._waiting.append(ticket)
+            if is_free:
+                ticket.wake()
+            else:
+                self._waiting.append(ticket)
+                self._announce()
             return ticket
+
+    def _announce(self) -> None:
+        if self._lingering is not None and len(self._waiting) >= self._lingering[0]:
+            self._lingering[1].release()
+            self._lingering = None
 
     def _goes_beside(self, ticket: _Ticket) -> bool:
         """Whether this one, which waits, is to lead the others that do while all lanes are at a standstill."""
@@ -134,10 +154,11 @@ class GroupCommit:
             self._moved_at = elapsed_seconds()
             return True
 
-    def _leave(self) -> None:
+    def _leave(self, answered: int) -> None:
         """Hand the lane to the first that waits; it leads whatever has come together by then."""
         with self._lock:
             self._moved_at = elapsed_seconds()
+            self._crowd = answered + len(self._waiting)
             # A lane too many, opened beside one that stood still, ends here.
             if not self._waiting or self._under_way > settings.USAGE_GROUP_COMMIT_LANES:
                 self._under_way -= 1
@@ -145,23 +166,30 @@ class GroupCommit:
             leader = self._waiting.popleft()
         leader.wake()
 
-    def _lead(self, leader: _Ticket) -> None:
-        group = [leader, *self._followers(leader)]
-        outcomes: list[Outcome] = [_Alone() for _ in group]
+    def _lead(self, leader: _Ticket) -> UsageRecorded:
+        group = [leader]
         try:
-            if len(group) > 1:
-                outcomes = usages_record(
-                    environment_id=leader.wish.caller.environment_id,
-                    wishes=[ticket.wish for ticket in group],
-                    now=max(ticket.now for ticket in group),
-                    is_patient=False,
-                )
-        except Exception:
-            _log.warning("a group of %d usage events failed and is taken apart", len(group), exc_info=True)
+            self._linger()
+            group += self._followers(leader)
+            if len(group) == 1:
+                return _record_alone(leader.wish, leader.now)
+            _record_group(group)
         finally:
-            leader.outcome = outcomes[0]
-            for ticket, outcome in zip(group[1:], outcomes[1:], strict=True):
-                ticket.wake(outcome)
+            self._leave(len(group))
+        return _recorded(leader)
+
+    def _linger(self) -> None:
+        """Wait for those who were here just now, but not for long."""
+        with self._lock:
+            wanted = self._crowd - 1
+            if len(self._waiting) >= wanted or self._lingering is not None:
+                return
+            all_are_here = Lock()
+            all_are_here.acquire()
+            self._lingering = wanted, all_are_here
+        if not all_are_here.acquire(timeout=LINGER_SECONDS):
+            with self._lock:
+                self._lingering = None
 
     def _followers(self, leader: _Ticket) -> list[_Ticket]:
         """Those that wait in the leader's environment; the others have a leader of their own."""
@@ -175,6 +203,25 @@ class GroupCommit:
             others.extend(self._waiting)
             self._waiting = others
         return followers
+
+
+def _record_group(group: Sequence[_Ticket]) -> None:
+    """Record them by one call, the first being its leader, and tell each what became of it."""
+    leader, *followers = group
+    outcomes: list[Outcome] = [_Alone() for _ in group]
+    try:
+        outcomes = usages_record(
+            environment_id=leader.wish.caller.environment_id,
+            wishes=[ticket.wish for ticket in group],
+            now=max(ticket.now for ticket in group),
+            is_patient=False,
+        )
+    except Exception:
+        _log.warning("a group of %d usage events failed and is taken apart", len(group), exc_info=True)
+    finally:
+        leader.outcome = outcomes[0]
+        for ticket, outcome in zip(followers, outcomes[1:], strict=True):
+            ticket.wake(outcome)
 
 
 def _recorded(ticket: _Ticket) -> UsageRecorded:

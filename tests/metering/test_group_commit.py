@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from django.test import override_settings
 
-from customers.kernel.clock import system_now
+from customers.kernel.clock import elapsed_seconds, system_now
 from metering.services import group_commit, usage_batch
 from metering.services.group_commit import GroupCommit
 from metering.services.usage import UsageInput, UsageRecorded, UsageWish, usage_record
@@ -309,6 +309,47 @@ def test_what_is_priced_by_the_cycle_or_a_customer_seen_before_is_recorded_toget
     assert [each.cost_mc for each in outcomes[4:]] == [7, 1000]
     assert balance(priced)["balance"] == 100_000 - 1000 - 21 - 1000
     assert balance(priced, of="user_2")["balance"] == 100_000 - 14
+
+
+@pytest.fixture
+def crowd(monkeypatch: pytest.MonkeyPatch) -> GroupCommit:
+    """Three were answered just now, and there is all the time they need to come again."""
+    monkeypatch.setattr(group_commit, "RETURN_SECONDS", 60)
+    monkeypatch.setattr(group_commit, "LINGER_SECONDS", 60)
+    commit = GroupCommit()
+    commit._crowd, commit._moved_at = 3, elapsed_seconds()
+    return commit
+
+
+def test_who_was_answered_just_now_is_waited_for(
+    priced: Api, acme: Character, groups: list[int], crowd: GroupCommit, together: Callable[..., list[Any]]
+) -> None:
+    # when they come again
+    outcomes = together(3, lambda index: recorded(crowd, wish(acme.test, f"k{index}"), system_now()))
+    # then they are one group
+    assert groups == [3]
+    assert [each.cost_mc for each in outcomes] == [1000] * 3
+    assert (crowd._under_way, crowd._crowd, crowd._lingering) == (0, 3, None)
+
+
+def test_nobody_is_waited_for_longer_than_a_moment(
+    priced: Api, acme: Character, groups: list[int], crowd: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    monkeypatch.setattr(group_commit, "LINGER_SECONDS", 0.001)
+    # when only one comes again
+    assert recorded(crowd, wish(acme.test, "k"), system_now()).cost_mc == 1000
+    # then it is alone, and the next one waits for nobody
+    assert groups == []
+    assert (crowd._under_way, crowd._crowd, crowd._lingering) == (0, 1, None)
+
+
+def test_who_was_here_long_ago_is_not_waited_for(
+    priced: Api, acme: Character, groups: list[int], crowd: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "RETURN_SECONDS", 0)
+    assert recorded(crowd, wish(acme.test, "k"), system_now()).cost_mc == 1000
+    assert (groups, crowd._crowd) == ([], 1)
 
 
 def test_nobody_waits_behind_a_call_that_does_not_end(
