@@ -47,8 +47,6 @@ from metering.services.usage_decisions import (
 )
 from metering.services.usage_standings import Standings, Tally
 
-#: What somebody else did at the same moment; the long way waits for them, or finds what they made.
-_CROSSED: Final = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
 #: Above this, what one customer's events cost might not fit the database's integers.
 _TOTAL_MAX: Final = 2**62
 #: How often prices are made: where customers stand is told once.
@@ -165,7 +163,8 @@ def _record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now: datetim
                 **_priced_for(parties),
                 **_counted_by(standings, kinds),
             )
-    except _CROSSED:
+    except psycopg.errors.DeadlockDetected:
+        # The long way waits for whoever did something else at the same moment.
         raise Extraordinary from None
     _check(answer, standings)
     if answer.refused:

@@ -13,7 +13,7 @@ from tests.faults.house import Backend, House, wait_until
 from tests.faults.proxy import CUT, PASS_AND_CUT, SWALLOW, Proxy, always, once
 
 #: The functions of hot calls, which are transactions by themselves; every other call ends with a COMMIT.
-_HOT = ("metering_usage_record_v1", "metering_reserve_v1", "metering_reservation_")
+_HOT = ("metering_usage_record_v1", "metering_usage_many_v1", "metering_reserve_v1", "metering_reservation_")
 
 
 @pytest.fixture(scope="module")

@@ -78,9 +78,9 @@ BEGIN
     array_agg(q.n::integer ORDER BY q.n) FILTER (WHERE q.is_refused) AS refused,
     array_agg(q.effective ORDER BY q.n) FILTER (WHERE q.is_refused) AS effective
     INTO v FROM asked q;
-  -- Under the locks: what was recorded for these customers by now is seen. Key by key: for so many at once, a planner
-  -- without statistics would rather read the whole environment.
-  IF v.are_ordinary IS NOT TRUE OR EXISTS (
+  -- Of who is refused, the keys are not written below. Key by key: for so many at once, a planner without statistics would
+  -- rather read the whole environment.
+  IF v.are_ordinary IS NOT TRUE OR v.refused IS NOT NULL AND EXISTS (
     SELECT FROM unnest(p_keys) AS k(key) CROSS JOIN LATERAL (
       SELECT FROM metering_usage_key t WHERE t.environment_id = p_environment AND t.idempotency_key = k.key LIMIT 1) e
   ) THEN
@@ -101,33 +101,42 @@ BEGIN
     IF status IS NOT NULL THEN
       RETURN;
     END IF;
+  END IF;
+  -- That a key recorded nothing before, its index says best: to look beforehand takes as long as to write it.
+  BEGIN
+    WITH e AS MATERIALIZED (
+      SELECT *
+      FROM unnest(p_whose, p_events, p_metrics, p_rules, p_units, p_costs, p_keys, p_fingerprints, p_timestamps, p_properties,
+          p_metadata, p_actors, p_requests, p_counters, p_units_before, p_charged_before)
+        AS u(who, id, metric, rule, units, cost, key, fingerprint, timestamp, properties, metadata, actor, request, counter,
+          units_before, charged_before)
+      WHERE v.refused IS NULL OR u.cost = 0 OR u.who <> ALL (v.refused)
+    ), new_keys AS (
+      -- In the order of the keys: two batches that share some never wait for each other in a circle.
+      INSERT INTO metering_usage_key (environment_id, event_id, customer_id, cost_mc, idempotency_key, fingerprint)
+      SELECT p_environment, e.id, v.customers[e.who], e.cost, e.key, decode(e.fingerprint, 'hex')
+      FROM e ORDER BY e.key COLLATE "C"
+    )
+    INSERT INTO metering_usage_event (
+      id, environment_id, customer_id, metric_id, rule_id, units, cost_mc, idempotency_key, occurred_at, received_at,
+      properties, metadata, ledger_entry_id, actor, request_id, cycle_units, cycle_charged_mc)
+    SELECT e.id, p_environment, v.customers[e.who], e.metric, e.rule, e.units, e.cost, e.key,
+      coalesce(e.timestamp, v.instants[e.who]), v.instants[e.who], e.properties, e.metadata,
+      CASE WHEN e.cost > 0 THEN e.id END, e.actor, e.request, counter_units[e.counter] + e.units_before,
+      counter_charged[e.counter] + e.charged_before
+    FROM e;
+  EXCEPTION WHEN unique_violation THEN
+    counter_units := NULL;
+    status := 'extraordinary';
+    RETURN;
+  END;
+  IF p_counter_whose IS NOT NULL THEN
     PERFORM metering_counters_raise(p_environment, v.customers, p_counter_whose, p_counter_metrics, p_counter_rules,
       counter_units, counter_charged, p_counter_adds, p_counter_costs, p_now);
   END IF;
   status := 'recorded';
   refused := v.refused;
   effective := v.effective;
-  WITH e AS MATERIALIZED (
-    SELECT *
-    FROM unnest(p_whose, p_events, p_metrics, p_rules, p_units, p_costs, p_keys, p_fingerprints, p_timestamps, p_properties,
-        p_metadata, p_actors, p_requests, p_counters, p_units_before, p_charged_before)
-      AS u(who, id, metric, rule, units, cost, key, fingerprint, timestamp, properties, metadata, actor, request, counter,
-        units_before, charged_before)
-    WHERE v.refused IS NULL OR u.cost = 0 OR u.who <> ALL (v.refused)
-  ), new_keys AS (
-    -- In the order of the keys: two batches that share some never wait for each other in a circle.
-    INSERT INTO metering_usage_key (environment_id, event_id, customer_id, cost_mc, idempotency_key, fingerprint)
-    SELECT p_environment, e.id, v.customers[e.who], e.cost, e.key, decode(e.fingerprint, 'hex')
-    FROM e ORDER BY e.key COLLATE "C"
-  )
-  INSERT INTO metering_usage_event (
-    id, environment_id, customer_id, metric_id, rule_id, units, cost_mc, idempotency_key, occurred_at, received_at,
-    properties, metadata, ledger_entry_id, actor, request_id, cycle_units, cycle_charged_mc)
-  SELECT e.id, p_environment, v.customers[e.who], e.metric, e.rule, e.units, e.cost, e.key,
-    coalesce(e.timestamp, v.instants[e.who]), v.instants[e.who], e.properties, e.metadata,
-    CASE WHEN e.cost > 0 THEN e.id END, e.actor, e.request, counter_units[e.counter] + e.units_before,
-    counter_charged[e.counter] + e.charged_before
-  FROM e;
   IF v.refused IS NULL AND 0 <> ALL (p_costs) THEN
     -- What the lock showed of the accounts is nearly always all there is to know of them.
     IF v.are_plain AND billing_debit_plain(
