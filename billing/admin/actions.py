@@ -146,7 +146,7 @@ action_register(
         permission="billing.grant_credits",
         form=GrantForm,
         perform=_grant,
-        limited=Limited(deed="credits.grant", amount=lambda data: (data["credits_mc"], MC)),
+        limited=Limited(deed="credits.grant", amount=lambda _, data: (data["credits_mc"], MC)),
         is_primary=True,
         intro="Makes one block, on terms that never change. Overdraft is repaid first.",
     )
@@ -162,7 +162,7 @@ action_register(
         permission="billing.adjust_credits",
         form=AdjustForm,
         perform=_adjust,
-        limited=Limited(deed="credits.adjust", amount=lambda data: (abs(data["delta_mc"]), MC)),
+        limited=Limited(deed="credits.adjust", amount=lambda _, data: (abs(data["delta_mc"]), MC)),
         intro="Corrects a balance by an entry of its own. Up repays overdraft and leaves a block, down drains blocks.",
     )
 )

@@ -15,7 +15,7 @@ from uuid import UUID
 from django import forms
 from django.http import HttpRequest
 
-from customers.admin.approvable import AmountOf, form_again, performed
+from customers.admin.approvable import form_again, performed
 from customers.admin.dialogs import Outcome
 from customers.kernel.caller import Caller
 from customers.models import Customer
@@ -55,10 +55,11 @@ class Act:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limited:
-    """Above a limit per role this takes two people. `amount`: how much the form asks for, and its currency."""
+    """Above a limit per role this takes two people. `amount`: how much the form asks for of this customer, and its
+    currency."""
 
     deed: str
-    amount: AmountOf
+    amount: Callable[[Customer, Mapping[str, Any]], tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -317,7 +317,7 @@ def _gate(request: HttpRequest, customer: Customer, action: CustomerAction) -> G
         deed=action.limited.deed,
         customer=customer,
         subject=customer.label,
-        amount=action.limited.amount,
+        amount=partial(action.limited.amount, customer),
     )
 
 

@@ -9,6 +9,7 @@ from subscriptions.admin import (
     price_plans,
     subscriptions,
     timeline,
+    wind_down,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "price_plans",
     "subscriptions",
     "timeline",
+    "wind_down",
 ]
