@@ -387,3 +387,21 @@ def test_12_the_first_metric_rule_and_grant_of_an_empty_tenant(enter, acme, api)
     operator.go("/admin/")
     assert page.get_by_text("Get started").count() == 0
     operator.look("first-done")
+
+
+def test_13_a_customer_leaves(enter, brightline, api):
+    wish = {"external_customer_id": "brightline", "billable_metric_key": "api_call", "estimated_units": 90}
+    assert api.post("/v1/reserve", {**wish, "ttl_seconds": 86_400}, idempotency_key="job-1").status == 201
+    operator = enter(brightline.test, "operator")
+    operator.find("brightline")
+
+    dialog = operator.open_dialog("Wind down")
+    dialog.get_by_label("Reason").fill("Their contract ended")
+    dialog.get_by_text("1,000 credits are voided.").wait_for()
+    operator.look("wind-down-preview", full_page=False)
+    send(dialog, "Wind customer down")
+    operator.page.get_by_text("is wound down").wait_for()
+    operator.look("wind-down-done")
+
+    assert balance(api, of="brightline")["balance"] == 0
+    assert api.get("/v1/customer-by-external-id/brightline")["deleted_at"] is not None
