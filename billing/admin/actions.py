@@ -15,7 +15,7 @@ from billing.services.credits import Movement, credits_adjust, credits_grant
 from billing.services.reads import Credits, credits_read
 from customers.admin.customer_panels import Act, CustomerAction, Limited, action_register
 from customers.admin.dialogs import Change, Outcome
-from customers.admin.display import credits_shown, credits_text, mc_text
+from customers.admin.display import credits_text, mc_text
 from customers.kernel.caller import Caller
 from customers.kernel.ids import typeid
 from customers.models import Customer
@@ -109,15 +109,7 @@ def movement_changes(before: Credits, movement: Movement) -> list[Change]:
         ("Reserved", before.reserved_mc, after.reserved_mc),
         ("Effective", before.effective_mc, after.effective_mc),
     )
-    return [
-        Change(
-            label=label,
-            before=credits_shown(old),
-            after=credits_shown(new),
-            difference=credits_shown(new - old, signed=True) if new != old else "",
-        )
-        for label, old, new in lines
-    ]
+    return [Change.of_credits(label, old, new) for label, old, new in lines]
 
 
 def movement_notes(movement: Movement) -> Iterator[str]:

@@ -22,6 +22,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
+from customers.admin.display import credits_shown
 from customers.admin.requests import environment_of, of_admin, wants_fragment
 from customers.errors import DomainError, IdempotencyKeyReused
 from customers.kernel.clock import system_now
@@ -41,6 +42,16 @@ class Change:
     after: object
     #: How much that is; "" when it says nothing.
     difference: object = ""
+
+    @classmethod
+    def of_credits(cls, label: str, before_mc: int, after_mc: int) -> Change:
+        moved_mc = after_mc - before_mc
+        return cls(
+            label=label,
+            before=credits_shown(before_mc),
+            after=credits_shown(after_mc),
+            difference=credits_shown(moved_mc, signed=True) if moved_mc else "",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from billing.admin.holds import HoldDeed, hold_deed_register
 from billing.models import Hold, HoldState
 from customers.admin.customer_forms import ReasonForm
 from customers.admin.dialogs import Change, Dialog, Outcome, caller_of
-from customers.admin.display import credits_shown, credits_text
+from customers.admin.display import credits_text
 from customers.admin.records import record_url
 from customers.admin.requests import of_admin
 from metering.services.reservation_releases import reservation_release_by_hand
@@ -39,21 +39,12 @@ def _release(request: HttpRequest, hold: Hold, data: dict[str, Any], key: str) -
         caller=caller, reservation_id=hold.id, reason=data["reason"], key=key, now=now
     )
     after = movement_standing(caller, customer, now)
-    lines = (
-        ("Reserved", before.reserved_mc, after.reserved_mc),
-        ("Effective", before.effective_mc, after.effective_mc),
-    )
     return Outcome(
         message=f"Released {credits_text(hold.amount_mc)} credits of {customer.label}.",
         effect_id=hold.id,
         changes=[
-            Change(
-                label=label,
-                before=credits_shown(old),
-                after=credits_shown(new),
-                difference=credits_shown(new - old, signed=True) if new != old else "",
-            )
-            for label, old, new in lines
+            Change.of_credits("Reserved", before.reserved_mc, after.reserved_mc),
+            Change.of_credits("Effective", before.effective_mc, after.effective_mc),
         ],
     )
 

@@ -12,7 +12,7 @@ from billing.models import BlockState, CreditAccount, CreditBlock
 from customers.admin.customer_forms import ReasonForm
 from customers.admin.customer_panels import Act, CustomerAction, Limited, action_register
 from customers.admin.dialogs import Change, Outcome
-from customers.admin.display import credits_shown, credits_text
+from customers.admin.display import credits_text
 from customers.models import Customer
 from customers.services.approval_deeds import MC
 from subscriptions.services.wind_down import customer_wind_down
@@ -24,6 +24,7 @@ def _wind_down(act: Act) -> Outcome:
         caller=act.caller,
         customer=act.customer,
         reason=act.data["reason"],
+        metadata=dict(act.metadata) or None,
         idempotency_key=act.idempotency_key,
         now=act.now,
     )
@@ -33,22 +34,12 @@ def _wind_down(act: Act) -> Outcome:
         message=f"{act.customer.label} is wound down.",
         effect_id=done.id,
         changes=[
-            _change("Balance", before.balance_mc, balance_mc),
-            _change("Reserved", before.reserved_mc, 0),
+            Change.of_credits("Balance", before.balance_mc, balance_mc),
+            Change.of_credits("Reserved", before.reserved_mc, 0),
         ],
         notes=tuple(_notes(outcome)),
         # Not the balance: usage goes on while somebody decides. What was given meanwhile is another matter.
         effect=(f"earned {before.lifetime_earned_mc}", f"to come {outcome['pending_credits_voided']}"),
-    )
-
-
-def _change(label: str, before_mc: int, after_mc: int) -> Change:
-    moved = after_mc - before_mc
-    return Change(
-        label=label,
-        before=credits_shown(before_mc),
-        after=credits_shown(after_mc),
-        difference=credits_shown(moved, signed=True) if moved else "",
     )
 
 

@@ -31,11 +31,13 @@ def customer_wind_down(
     caller: Caller,
     customer: Customer,
     reason: str = "",
+    metadata: dict[str, Any] | None = None,
     idempotency_key: str | None = None,
     now: datetime,
 ) -> WindDown:
     """Release holds, void the balance, delete the customer. What they owe stays owed, and is told.
 
+    `metadata` is for the entry that voids.
     Raises what its parts raise; then nothing has happened.
     """
     with transaction.atomic():
@@ -43,7 +45,7 @@ def customer_wind_down(
             environment_id=caller.environment_id,
             customer_id=customer.id,
             reason=reason,
-            outcome=_wind_down(caller, customer, reason, now),
+            outcome=_wind_down(caller, customer, reason, metadata, now),
             actor=caller.actor,
             idempotency_key=idempotency_key,
             request_id=caller.request_id,
@@ -56,13 +58,15 @@ def wind_down_preview(
 ) -> dict[str, Any]:
     """What it would do: the same work, undone."""
     with transaction.atomic():
-        outcome = _wind_down(caller, customer, reason, now)
+        outcome = _wind_down(caller, customer, reason, None, now)
         transaction.set_rollback(True)
     # The entry is gone again, so its id names nothing.
     return {**outcome, "ledger_entry_id": None}
 
 
-def _wind_down(caller: Caller, customer: Customer, reason: str, now: datetime) -> dict[str, Any]:
+def _wind_down(
+    caller: Caller, customer: Customer, reason: str, metadata: dict[str, Any] | None, now: datetime
+) -> dict[str, Any]:
     """The order matters: voiding must not ask for a topup, and what is held cannot be voided.
 
     The account comes first of all: who needs both takes it before the customer's row.
@@ -74,7 +78,7 @@ def _wind_down(caller: Caller, customer: Customer, reason: str, now: datetime) -
     pending = call_function(
         "billing_pending_blocks_void_v1", environment=caller.environment_id, account=customer.id, now=now
     )
-    voided_mc, entry_id = _void_balance(caller, customer, reason, now)
+    voided_mc, entry_id = _void_balance(caller, customer, reason, metadata, now)
     deleted = customer_delete(caller=caller, customer_id=customer.id, reason=reason, now=now)
     balance_mc = account_balance(customer_id=customer.id)
     return {
@@ -122,11 +126,18 @@ def _release_holds(caller: Caller, customer: Customer, now: datetime) -> list[di
     return released
 
 
-def _void_balance(caller: Caller, customer: Customer, reason: str, now: datetime) -> tuple[int, UUID | None]:
+def _void_balance(
+    caller: Caller, customer: Customer, reason: str, metadata: dict[str, Any] | None, now: datetime
+) -> tuple[int, UUID | None]:
     balance_mc = account_balance(customer_id=customer.id)
     if balance_mc <= 0:
         return 0, None
     movement = credits_adjust(
-        caller=caller, customer=customer, delta_mc=-balance_mc, reason=reason or "Wind-down", now=now
+        caller=caller,
+        customer=customer,
+        delta_mc=-balance_mc,
+        reason=reason or "Wind-down",
+        metadata=metadata,
+        now=now,
     )
     return balance_mc, movement.entry_id
