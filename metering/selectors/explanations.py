@@ -42,7 +42,7 @@ def event_explain(event: UsageEvent) -> Explanation | None:
     return Explanation(
         rule=rule,
         breakdown=lines,
-        dimension=getattr(rule.pricing, "dimension", ""),
+        dimension=rule.dimension,
         value=value,
         cycle_units=units,
         cycle_started_at=_cycle_start(event) if rate.depends_on_cycle else None,

@@ -45,6 +45,11 @@ class RuleConfig:
     plan_variant_id: UUID | None
     pricing: Pricing
 
+    @property
+    def dimension(self) -> str:
+        """The property by which it has rates; empty when it has one for all."""
+        return getattr(self.pricing, "dimension", "")
+
 
 #: Versions of one metric and scope, the one that takes over last first.
 Versions = tuple[RuleConfig, ...]

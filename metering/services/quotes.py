@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -24,6 +24,17 @@ from metering.selectors.rule_versions import RuleConfig
 Number = int | Decimal
 #: Environment, how the caller names the customer, that name, the metric's key.
 GuessKey = tuple[UUID, str, str, str]
+
+
+class Wished(Protocol):
+    """Whatever names a customer and a metric: usage, a reservation."""
+
+    @property
+    def by(self) -> str: ...
+    @property
+    def reference(self) -> str: ...
+    @property
+    def metric_key(self) -> str: ...
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +96,7 @@ def quote_make(
             config_version=config.version,
             rule=rule,
             rate=rate,
-            dimension=getattr(rule.pricing, "dimension", ""),
+            dimension=rule.dimension,
             value=value,
             cost_mc=cost_at(rate, units=units, standing=standing, field=field),
             steady=steady(rate, units=units, cycle_units=standing.cycle_units)
@@ -114,6 +125,11 @@ def standing_told(answer: Any) -> Standing:
         cycle_units=answer.cycle_units or 0,
         cycle_charged_mc=answer.cycle_charged or 0,
     )
+
+
+def guess_key(environment_id: UUID, wish: Wished) -> GuessKey:
+    """By which where the customer stood is remembered."""
+    return (environment_id, wish.by, wish.reference, wish.metric_key)
 
 
 def standing_guess(key: GuessKey) -> Standing:

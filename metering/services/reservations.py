@@ -36,6 +36,7 @@ from metering.services.quotes import (
     Quote,
     Standing,
     cost_at,
+    guess_key,
     quote_make,
     standing_after,
     standing_guess,
@@ -136,7 +137,7 @@ def reservation_create(*, caller: Caller, config_version: int, wish: ReserveInpu
 
 
 def _create(caller: Caller, config_version: int, wish: ReserveInput, now: datetime) -> Reserved:
-    guess = (caller.environment_id, wish.by, wish.reference, wish.metric_key)
+    guess = guess_key(caller.environment_id, wish)
     standing = standing_guess(guess)
     for _ in range(2):
         quote = _quote(caller.environment_id, wish, standing, now)

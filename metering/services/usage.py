@@ -29,6 +29,7 @@ from metering.services.quotes import (
     Number,
     Quote,
     Standing,
+    guess_key,
     quote_make,
     standing_after,
     standing_guess,
@@ -95,7 +96,7 @@ def usage_record(*, caller: Caller, usage: UsageInput, now: datetime) -> UsageRe
 
 
 def _record(caller: Caller, usage: UsageInput, now: datetime) -> UsageRecorded:
-    guess = (caller.environment_id, usage.by, usage.reference, usage.metric_key)
+    guess = guess_key(caller.environment_id, usage)
     standing = standing_guess(guess)
     for _ in range(2):
         quote = _quote(caller.environment_id, usage, standing, now)

@@ -27,7 +27,7 @@ from customers.kernel.database import call_function
 from customers.kernel.ids import uuid7
 from customers.kernel.memory import ConfigMoved, forget_environment
 from metering.selectors.config import EnvironmentConfig, config_get
-from metering.services.quotes import standing_remember
+from metering.services.quotes import guess_key, standing_remember
 from metering.services.usage import Outcome, UsageWish
 from metering.services.usage_decisions import Account, Counter, CounterKey, Decisions, Earlier, Reference
 from metering.services.usage_ordinary import Extraordinary, ordinary_record
@@ -139,7 +139,7 @@ def _remember(decisions: Decisions, wishes: Sequence[UsageWish]) -> None:
     """For the next prices of these customers, which then are ordinary."""
     environment_id = decisions.config.environment_id
     for usage, standing in decisions.standings(wish.usage for wish in wishes):
-        standing_remember((environment_id, usage.by, usage.reference, usage.metric_key), standing)
+        standing_remember(guess_key(environment_id, usage), standing)
 
 
 def _catch_up(environment_id: UUID, progress: _Progress, now: datetime) -> None:

@@ -303,16 +303,10 @@ def event_quote(config: EnvironmentConfig, usage: UsageInput, account: Account, 
     if found is None:
         raise NoRateForProperty
     rate, value = found
-    dimension = dimension_of(rule)
     counter = None
     if rate.depends_on_cycle and account.customer_id is not None:
-        counter = CounterKey(account.customer_id, metric.id, dimension, value)
-    return EventQuote(metric, rule, rate, dimension, value, counter)
-
-
-def dimension_of(rule: RuleConfig) -> str:
-    """The property by which the rule has rates; empty when it has one for all."""
-    return getattr(rule.pricing, "dimension", "")
+        counter = CounterKey(account.customer_id, metric.id, rule.dimension, value)
+    return EventQuote(metric, rule, rate, rule.dimension, value, counter)
 
 
 def event_cost(usage: UsageInput, quote: EventQuote, counter: Counter | None) -> int:

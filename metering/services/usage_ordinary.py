@@ -27,7 +27,7 @@ from customers.kernel.ids import uuid7
 from customers.kernel.json import json_text
 from customers.kernel.memory import ConfigMoved
 from metering.selectors.config import EnvironmentConfig, config_get
-from metering.services.quotes import NOBODY, Number, Standing
+from metering.services.quotes import NOBODY, Number, Standing, guess_key, standing_known
 from metering.services.usage import (
     Outcome,
     UsageInput,
@@ -41,7 +41,6 @@ from metering.services.usage_decisions import (
     Account,
     EventQuote,
     Reference,
-    dimension_of,
     event_cost,
     event_quote,
 )
@@ -102,14 +101,14 @@ def is_ordinary(usage: UsageInput, environment_id: UUID, now: datetime) -> bool:
         return True
     standing = NOBODY
     if metric.is_scoped:
-        seen = Standings(environment_id).of(usage)
+        seen = standing_known(guess_key(environment_id, usage))
         if seen is None:
             return False
         standing = seen
     rule = config.rule_for(
         metric, customer_id=standing.customer_id, plan_variant_id=standing.plan_variant_id, now=now
     )
-    if rule is None or not dimension_of(rule):
+    if rule is None or not rule.dimension:
         return True
     found = rule.pricing.rate_of(usage.properties)
     # What was seen does not keep the counters of a property's values apart.
@@ -205,7 +204,7 @@ def _kinds(
 
 def _kind(config: EnvironmentConfig, usage: UsageInput, standings: Standings, now: datetime) -> _Kind:
     try:
-        quote, standing = _quoted(config, usage, standings, now)
+        quote, standing = _quoted(config, usage, now)
         tally = _tally(usage, quote, standing, standings)
         cost_mc = event_cost(usage, quote, tally.counter if tally else None)
     except DomainError:
@@ -230,13 +229,13 @@ def _kind(config: EnvironmentConfig, usage: UsageInput, standings: Standings, no
 
 
 def _quoted(
-    config: EnvironmentConfig, usage: UsageInput, standings: Standings, now: datetime
+    config: EnvironmentConfig, usage: UsageInput, now: datetime
 ) -> tuple[EventQuote, Standing | None]:
     """By which terms, and for whom if that counts."""
     metric = config.metric(usage.metric_key)
     if metric is None or not metric.is_scoped:
         return event_quote(config, usage, Account(), now), None
-    standing = standings.of(usage)
+    standing = standing_known(guess_key(config.environment_id, usage))
     if standing is None or standing.customer_id is None:
         raise Extraordinary
     account = Account(customer_id=standing.customer_id, plan_variant_id=standing.plan_variant_id)
@@ -250,8 +249,7 @@ def _tally(
         return None
     if quote.dimension:
         raise Extraordinary
-    start = standing or standings.of(usage) or NOBODY
-    return standings.tally(usage, start, metric=quote.metric.id, rule=quote.rule.id)
+    return standings.tally(usage, standing, metric=quote.metric.id, rule=quote.rule.id)
 
 
 def _parties(usages: Sequence[UsageInput], kinds: Sequence[_Kind]) -> tuple[list[_Party], list[_Party]]:

@@ -15,7 +15,7 @@ import msgspec
 
 from customers.kernel.arrays import array_of_words
 from metering.engine.pricing import Rate, steady
-from metering.services.quotes import GuessKey, Number, Standing, standing_known, standing_remember
+from metering.services.quotes import GuessKey, Number, Standing, guess_key, standing_guess, standing_remember
 from metering.services.usage import UsageInput
 from metering.services.usage_decisions import Counter
 
@@ -47,8 +47,10 @@ class Tally(msgspec.Struct, kw_only=True):
         self.charged_mc += cost_mc
 
     def _bounds_with(self, rate: Rate, units: Number) -> tuple[Decimal, Decimal] | None:
-        found = steady(rate, units=units, cycle_units=self.counter.units) if self.bounds else None
-        if found is None or self.bounds is None:
+        if self.bounds is None:
+            return None
+        found = steady(rate, units=units, cycle_units=self.counter.units)
+        if found is None:
             return None
         return max(self.bounds[0], found[0] - self.units), min(self.bounds[1], found[1] - self.units)
 
@@ -61,24 +63,19 @@ class Standings:
         #: By what was guessed.
         self.tallies: dict[GuessKey, Tally] = {}
 
-    def key(self, usage: UsageInput) -> GuessKey:
-        return (self._environment_id, usage.by, usage.reference, usage.metric_key)
-
-    def of(self, usage: UsageInput) -> Standing | None:
-        """Where who uses it was seen last; None when they were not."""
-        return standing_known(self.key(usage))
-
-    def tally(self, usage: UsageInput, standing: Standing, *, metric: UUID, rule: UUID) -> Tally:
-        """The counter that prices the event, as the events before it leave it."""
-        key = self.key(usage)
+    def tally(self, usage: UsageInput, standing: Standing | None, *, metric: UUID, rule: UUID) -> Tally:
+        """The counter that prices the event, as the events before it leave it; at first where `standing` says, or else
+        where the customer was seen last."""
+        key = guess_key(self._environment_id, usage)
         tally = self.tallies.get(key)
         if tally is None:
+            start = standing or standing_guess(key)
             tally = self.tallies[key] = Tally(
                 place=str(len(self.tallies) + 1),
                 metric=metric.hex,
                 rule=rule.hex,
-                start=standing,
-                counter=Counter(rule, standing.cycle_units, standing.cycle_charged_mc),
+                start=start,
+                counter=Counter(rule, start.cycle_units, start.cycle_charged_mc),
             )
         return tally
 

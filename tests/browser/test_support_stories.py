@@ -70,6 +70,11 @@ def follow(somebody: Any, address: Any) -> None:
     somebody.page.wait_for_load_state()
 
 
+def reserve(api: Api, units: int) -> None:
+    wish = {"external_customer_id": "brightline", "billable_metric_key": "api_call", "estimated_units": units}
+    assert api.post("/v1/reserve", {**wish, "ttl_seconds": 86_400}, idempotency_key="job-1").status == 201
+
+
 def test_1_why_was_i_charged(enter, brightline, api):
     long_name = "transcription_minutes_of_the_large_model"
     assert use(api, 5, by="brightline", metric=long_name).status == 202
@@ -204,8 +209,7 @@ def test_5_my_credits_run_out_tomorrow(enter, brightline, api):
 
 
 def test_6_a_job_died_and_its_credits_are_held(enter, brightline, api):
-    wish = {"external_customer_id": "brightline", "billable_metric_key": "api_call", "estimated_units": 990}
-    assert api.post("/v1/reserve", {**wish, "ttl_seconds": 86_400}, idempotency_key="job-1").status == 201
+    reserve(api, 990)
     support = enter(brightline.test, "support")
     support.find("brightline")
     assert "990" in support.page.locator(".p-number", has_text="Reserved").inner_text()
@@ -390,8 +394,7 @@ def test_12_the_first_metric_rule_and_grant_of_an_empty_tenant(enter, acme, api)
 
 
 def test_13_a_customer_leaves(enter, brightline, api):
-    wish = {"external_customer_id": "brightline", "billable_metric_key": "api_call", "estimated_units": 90}
-    assert api.post("/v1/reserve", {**wish, "ttl_seconds": 86_400}, idempotency_key="job-1").status == 201
+    reserve(api, 90)
     operator = enter(brightline.test, "operator")
     operator.find("brightline")
 

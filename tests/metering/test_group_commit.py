@@ -84,6 +84,26 @@ def recorded(commit: GroupCommit, each: UsageWish, now: datetime) -> Any:
         return refusal
 
 
+def behind_the_first(
+    commit: GroupCommit,
+    wishes: list[UsageWish],
+    busy_lane: Callable[[], None],
+    together: Callable[..., list[Any]],
+) -> list[Any]:
+    """The outcomes of one call, and of those that come while it is under way."""
+    now = system_now()
+
+    def deed(index: int) -> Any:
+        if index == len(wishes):
+            waiting(commit, len(wishes) - 1)
+            return busy_lane()
+        if index:
+            until_under_way(commit)
+        return recorded(commit, wishes[index], now)
+
+    return together(len(wishes) + 1, deed)[:-1]
+
+
 def test_alone_a_request_goes_its_own_way(priced: Api, groups: list[int]) -> None:
     for _ in range(3):
         assert use(priced, 1).status == 202
@@ -99,7 +119,7 @@ def test_what_waits_is_recorded_together_each_with_its_own_outcome(
     together: Callable[..., list[Any]],
 ) -> None:
     # given a call under way, and five that come meanwhile
-    commit, now, world = GroupCommit(), system_now(), acme.test
+    commit, world = GroupCommit(), acme.test
     wishes = [
         wish(world, "first"),
         wish(world, "a", units=2),
@@ -109,16 +129,8 @@ def test_what_waits_is_recorded_together_each_with_its_own_outcome(
         wish(world, "e", units=3),
     ]
 
-    def deed(index: int) -> Any:
-        if index == len(wishes):
-            waiting(commit, len(wishes) - 1)
-            return busy_lane()
-        if index:
-            until_under_way(commit)
-        return recorded(commit, wishes[index], now)
-
     # when it ends
-    outcomes = together(len(wishes) + 1, deed)[:-1]
+    outcomes = behind_the_first(commit, wishes, busy_lane, together)
     # then
     assert groups == [5]
     told = [getattr(each, "code", None) or each.cost_mc for each in outcomes]
@@ -284,8 +296,8 @@ def test_what_is_priced_by_the_cycle_or_a_customer_seen_before_is_recorded_toget
     give(priced, 100_000, to="user_2")
     customer = priced.get("/v1/customer-by-external-id/user_2")["id"]
     make_rule(priced, key="own", cost_type="flat", unit_cost=7, customer_id=customer)
-    commit, now, world = GroupCommit(), system_now(), acme.test
-    recorded(commit, wish(world, "seen", metric="own", who="user_2"), now)
+    commit, world = GroupCommit(), acme.test
+    recorded(commit, wish(world, "seen", metric="own", who="user_2"), system_now())
     wishes = [
         wish(world, "first"),
         *(wish(world, f"t{number}", metric="tiered") for number in range(3)),
@@ -293,16 +305,8 @@ def test_what_is_priced_by_the_cycle_or_a_customer_seen_before_is_recorded_toget
         wish(world, "plain"),
     ]
 
-    def deed(index: int) -> Any:
-        if index == len(wishes):
-            waiting(commit, len(wishes) - 1)
-            return busy_lane()
-        if index:
-            until_under_way(commit)
-        return recorded(commit, wishes[index], now)
-
     # when
-    outcomes = together(len(wishes) + 1, deed)[:-1]
+    outcomes = behind_the_first(commit, wishes, busy_lane, together)
     # then the three stand one behind the other in the cycle
     assert groups == [5]
     assert sorted(each.cost_mc for each in outcomes[1:4]) == [1, 10, 10]
