@@ -1,4 +1,4 @@
-"""What Ctrl-K finds: the object with this id, customers by any of their names, and lists."""
+"""What Ctrl-K finds: the object with this id, customers by any of their names, what a request did, and lists."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.dataclasses import SearchResult
 
+from config.palette_requests import request_results
 from customers.admin.records import RecordAdmin, record_url
 from customers.admin.requests import environment_of
 from customers.kernel.ids import typeid_parse
@@ -22,12 +23,8 @@ _FOUND_MAX: Final = 12
 
 def palette_results(request: HttpRequest, term: str) -> list[SearchResult]:
     """In the environment in view, as far as this person may see."""
-    return [
-        *_objects(request, term),
-        *_parts(request, term),
-        *_customers(request, term),
-        *_lists(request, term),
-    ]
+    named = [*_objects(request, term), *_parts(request, term), *_customers(request, term)]
+    return [*named, *(() if named else request_results(request, term)), *_lists(request, term)]
 
 
 def _objects(request: HttpRequest, term: str) -> Iterator[SearchResult]:

@@ -86,7 +86,7 @@ class LedgerEntryAdmin(OfCustomers):
     list_display = ("when", "customer_shown", "kind_shown", "amount", "balance", "why", "who")
     list_display_links = ("when",)
     list_filter = ("kind", EntryDayFilter)
-    search_help_text = "Customer or entry id (led_…)"
+    search_help_text = "Customer, entry id (led_…) or request id (req_…)"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WithCauses]:
         return WithCauses

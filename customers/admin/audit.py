@@ -25,7 +25,8 @@ class AuditAdmin(RecordAdmin):
     list_display = ("when", "action_shown", "who", "what", "why", "request_shown")
     list_display_links = ("when",)
     search_fields = ("object_id",)
-    search_help_text = "Customer, object id or actor"
+    search_help_text = "Customer, object id, actor or request id"
+    request_indexed = True
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         environment = environment_of(request)
@@ -34,6 +35,9 @@ class AuditAdmin(RecordAdmin):
         )
         if customer_id is not None:
             return rows.filter(customer_id=customer_id)
+        of_request = self.of_request(rows, term)
+        if of_request.exists():
+            return of_request
         return rows.filter(
             Q(object_id=term) | Q(actor=term) | Q(actor=f"user:{term}") | Q(pk=uuid_parse(term))
         )

@@ -21,6 +21,7 @@ from unfold.views import ChangeList
 from customers.admin.dialogs import Dialog, dialog_response
 from customers.admin.exports import csv_lines
 from customers.admin.paging import BoundedPaginator
+from customers.admin.request_ids import has_instant, rows_of_request
 from customers.admin.requests import environment_of, of_admin
 from customers.kernel.ids import typeid, typeid_parse, uuid_parse
 from customers.services.audit import audit_record
@@ -129,6 +130,8 @@ class RecordAdmin(ModelAdmin):
     id_prefix: ClassVar[str] = ""
     #: A symbol for search results.
     icon: ClassVar[str] = "data_object"
+    #: Whether an index leads to the objects that a request made.
+    request_indexed: ClassVar[bool] = False
     page_template: ClassVar[str] = "admin/purser/record.html"
 
     paginator = BoundedPaginator
@@ -269,7 +272,19 @@ class RecordAdmin(ModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
-        return (self.search(request, queryset, term) if term else queryset), False
+        if not term:
+            return queryset, False
+        if has_instant(term) and self.knows_requests:
+            return self.of_request(queryset, term), False
+        return self.search(request, queryset, term), False
+
+    @property
+    def knows_requests(self) -> bool:
+        """Whether objects of this kind say which request made them."""
+        return any(each.name == "request_id" for each in self.opts.get_fields())
+
+    def of_request(self, rows: QuerySet[Any], request_id: str) -> QuerySet[Any]:
+        return rows_of_request(rows, request_id, indexed=self.request_indexed)
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         """Rows that a text finds: here by id alone, because an index answers that."""

@@ -7,7 +7,7 @@ A TypeID is a prefix, an underscore and the 26 lowercase base-32 characters (Cro
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 from uuid import UUID
@@ -21,6 +21,8 @@ _SHIFTS: Final = tuple(range(70, -1, -10))
 _HIGH_SHIFTS: Final = tuple(range(120, 79, -10))
 _VALUES: Final = {character: value for value, character in enumerate(_ALPHABET)}
 _TYPEID: Final = re.compile(r"([a-z]{1,63})_([0-7][0-9a-hjkmnp-tv-z]{25})")
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_LAST_MILLISECOND: Final = (1 << 48) - 1
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -32,6 +34,13 @@ def uuid7() -> UUID:
 def uuid7_floor(instant: datetime) -> UUID:
     """The least identifier that can be given at `instant` or later: a bound for reading by time through the key."""
     return UUID(int=int(instant.timestamp() * 1000) << 80)
+
+
+def uuid7_around(value: UUID, *, before: timedelta, after: timedelta) -> tuple[UUID, UUID]:
+    """The bounds of identifiers made from `before` earlier than this one to `after` later; the second is excluded."""
+    made = value.int >> 80
+    first, last = made - before // _MILLISECOND, made + after // _MILLISECOND
+    return UUID(int=max(first, 0) << 80), UUID(int=min(last, _LAST_MILLISECOND) << 80)
 
 
 def typeid(prefix: str, value: UUID) -> str:

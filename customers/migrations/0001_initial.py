@@ -294,6 +294,7 @@ class Migration(migrations.Migration):
                     models.Index(
                         fields=["environment", "object_type", "object_id"], name="audit_of_an_object"
                     ),
+                    models.Index(fields=["environment", "request_id"], name="audit_of_a_request"),
                 ],
             },
         ),

@@ -29,6 +29,7 @@ class AuditRecord(models.Model):
             models.Index(fields=("environment", "-id"), name="audit_newest_first"),
             models.Index(fields=("environment", "customer_id", "-id"), name="audit_of_a_customer"),
             models.Index(fields=("environment", "object_type", "object_id"), name="audit_of_an_object"),
+            models.Index(fields=("environment", "request_id"), name="audit_of_a_request"),
         )
 
     def __str__(self) -> str:

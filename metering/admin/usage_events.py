@@ -59,7 +59,7 @@ class UsageEventAdmin(RecordAdmin):
     list_filter = (ReceivedFilter, MetricFilter, InvoiceLineFilter)
     list_select_related = ("customer", "metric")
     search_fields = ("idempotency_key",)
-    search_help_text = "Idempotency key, customer or event id (evt_…)"
+    search_help_text = "Idempotency key, customer, event id (evt_…) or request id (req_…)"
 
     def page_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = self.get_queryset(request).select_related("customer", "metric", "rule")

@@ -408,3 +408,27 @@ def test_13_a_customer_leaves(enter, brightline, api):
 
     assert balance(api, of="brightline")["balance"] == 0
     assert api.get("/v1/customer-by-external-id/brightline")["deleted_at"] is not None
+
+
+def test_a_request_id_leads_to_what_the_request_did(enter, brightline, api):
+    debited = use(api, 7, by="brightline")
+    refused = use(api, 5_000, by="brightline")
+    somebody = enter(brightline.test, "support")
+    keyboard, results = somebody.page.keyboard, somebody.page.locator("#command-results-list")
+
+    keyboard.press("Control+k")
+    somebody.page.wait_for_timeout(300)
+    keyboard.type(refused["request_id"])
+    results.get_by_text("This request stored nothing here").wait_for()
+    somebody.look("request-refused", full_page=False)
+    keyboard.press("Control+a")
+    keyboard.type("gateway-0c6d1f9e2b7a")
+    results.get_by_text("Only audit records were searched by request id").wait_for()
+    somebody.look("request-of-theirs", full_page=False)
+    keyboard.press("Control+a")
+    keyboard.insert_text(debited.headers["X-Request-Id"])
+    results.get_by_text(debited["event_id"]).wait_for()
+    somebody.look("request-found", full_page=False)
+    results.get_by_text(debited["event_id"]).click()
+
+    somebody.page.get_by_text(debited.headers["X-Request-Id"]).wait_for()

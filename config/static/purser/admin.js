@@ -194,6 +194,11 @@
     loadParts();
   });
 
+  // The theme's search waits for a key that goes up, and none does when an id is pasted with the mouse.
+  document.addEventListener("input", (event) => {
+    if (event.target.id === "search-input-command") event.target.dispatchEvent(new KeyboardEvent("keyup"));
+  });
+
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-dialog]");
     if (link && !event.metaKey && !event.ctrlKey && !event.shiftKey && event.button === 0) {
