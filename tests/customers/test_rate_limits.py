@@ -128,6 +128,14 @@ def test_without_redis_requests_pass_and_the_fault_is_counted_and_logged(api, mo
     assert len([record for record in caplog.records if "Redis is away" in record.message]) == 1
 
 
+def test_nobody_waits_for_redis_longer_than_a_tenth_of_a_second_nor_twice():
+    waits = limiter()._script.registered_client.get_connection_kwargs()
+
+    assert waits["socket_timeout"] == 0.1
+    assert waits["socket_connect_timeout"] == 0.1
+    assert waits["retry"].get_retries() == 0
+
+
 def connections_to(listening):
     """Who came, whether or not anybody spoke to them; nobody else comes any more."""
     with listening:
