@@ -16,8 +16,8 @@ from benchmarks.rounds import Alternative
 from benchmarks.volume import batch_script
 
 #: Account, event and ledger, each written once, by one statement: no blocks, no policy, no tenants. What it has in
-#: common with the debit: keys are UUIDs, found by the number that pgbench draws; and it makes four index entries, two
-#: for the event (itself, its key) and two for the entry (itself, its account's).
+#: common with the debit: keys are UUIDs, found by the number that pgbench draws. It makes four index entries, two for
+#: the event (itself, its key) and two for the entry (itself, its account's); the debit three for its entry.
 _LEAST_TABLES: Final = """
 CREATE SCHEMA IF NOT EXISTS bench;
 CREATE TABLE bench.customer (n integer PRIMARY KEY, id uuid NOT NULL);

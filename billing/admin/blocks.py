@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -55,7 +56,12 @@ class OfCustomers(RecordAdmin):
         customer_id = (
             customer_find_id(environment_id=environment.id, by="id", reference=term) if environment else None
         )
-        return rows.filter(account_id=customer_id) if customer_id else super().search(request, rows, term)
+        if customer_id is None:
+            return super().search(request, rows, term)
+        return self.of_customer(request, rows, customer_id)
+
+    def of_customer(self, request: HttpRequest, rows: QuerySet[Any], customer_id: UUID) -> QuerySet[Any]:
+        return rows.filter(account_id=customer_id)
 
     @admin.display(description="Customer")
     def customer_shown(self, record: Any) -> SafeString:

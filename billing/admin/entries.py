@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, reverse
@@ -15,8 +17,9 @@ from billing.admin.explain import causes_described, explained
 from billing.admin.refunds import PERMISSION as REFUND
 from billing.admin.refunds import refund_dialog, refund_left_mc
 from billing.models import CreditBlock, EntryKind, LedgerEntry
+from billing.selectors.entries import entries_between
 from customers.admin.customers import customer_link
-from customers.admin.days import DayFilter
+from customers.admin.days import DayFilter, day_span
 from customers.admin.display import (
     badge,
     code,
@@ -90,6 +93,11 @@ class LedgerEntryAdmin(OfCustomers):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WithCauses]:
         return WithCauses
+
+    def of_customer(self, request: HttpRequest, rows: QuerySet[Any], customer_id: UUID) -> QuerySet[Any]:
+        mine = super().of_customer(request, rows, customer_id)
+        span = day_span(request.GET.get(EntryDayFilter.parameter_name, ""))
+        return mine.filter(entries_between(customer_id, since=span[0], until=span[1])) if span else mine
 
     @admin.display(description="When")
     def when(self, entry: LedgerEntry) -> SafeString:

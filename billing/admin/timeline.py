@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from billing.admin.entries import cause_text, kind_badge
 from billing.admin.explain import causes_described
 from billing.admin.holds import state_badge
 from billing.admin.invoice_text import money_shown
 from billing.models import Hold, Invoice, InvoiceEvent, LedgerEntry
+from billing.selectors.entries import entries_between, entries_of
 from customers.admin.display import credits_shown
 from customers.admin.records import record_url
 from customers.admin.timeline import Before, Happening, TimelineSource, timeline_register
@@ -16,8 +18,7 @@ from customers.models import Customer
 
 
 def _movements(customer: Customer, before: Before, limit: int) -> Iterator[Happening]:
-    rows = before.of(LedgerEntry.objects.filter(account_id=customer.id), instant="occurred_at")
-    found = list(rows.order_by("-occurred_at", "-id")[:limit])
+    found = _entries(customer, before, limit)
     causes = causes_described(found)
     for entry in found:
         yield Happening(
@@ -30,6 +31,19 @@ def _movements(customer: Customer, before: Before, limit: int) -> Iterator[Happe
             actor=entry.actor,
             tells_of=entry.source_id if entry.source_type == "event" else None,
         )
+
+
+def _entries(customer: Customer, before: Before, limit: int) -> list[LedgerEntry]:
+    """There is no index of their instants. So the newest by number, as many as wanted, and all of the
+    last one's instant, in the timeline's order.
+    """
+    newest = before.of(
+        entries_of(customer_id=customer.id, until=before.at + timedelta(microseconds=1)),
+        instant="occurred_at",
+    )
+    last = newest[limit - 1 : limit].values_list("occurred_at", flat=True).first()
+    between = entries_between(customer.id, since=last, until=None)
+    return list(newest.filter(between).order_by("-occurred_at", "-id")[:limit])
 
 
 def _holds(customer: Customer, before: Before, limit: int) -> Iterator[Happening]:

@@ -373,7 +373,6 @@ class Migration(migrations.Migration):
                 "db_table": "billing_ledger_entry",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["account", "occurred_at", "sequence"], name="entries_by_instant"),
                     models.Index(
                         condition=models.Q(("reverses_id__isnull", False)),
                         fields=["account", "reverses_id"],
@@ -381,7 +380,7 @@ class Migration(migrations.Migration):
                     ),
                     models.Index(
                         condition=models.Q(("kind", "debit"), _negated=True),
-                        fields=["account", "kind", "occurred_at", "sequence"],
+                        fields=["account", "kind", "sequence"],
                         include=("amount_mc",),
                         name="entries_that_are_no_debits",
                     ),

@@ -55,7 +55,8 @@ class LedgerEntry(models.Model):
     idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null: none was sent
     request_id = models.CharField(max_length=60, blank=True, default="")
     metadata = models.JSONField(null=True)
-    # When it happened, by the environment's clock: never before the account's previous entry. And when we learned it.
+    # When it happened, by the environment's clock: never before the account's previous entry, so instants are found by
+    # number (billing_last_before_v1) and have no index. And when we learned it.
     occurred_at = models.DateTimeField()
     created_at = models.DateTimeField(db_default=Now())
 
@@ -79,7 +80,6 @@ class LedgerEntry(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("account", "occurred_at", "sequence"), name="entries_by_instant"),
             models.Index(
                 fields=("account", "reverses_id"),
                 name="refunds_of_a_debit",
@@ -87,7 +87,7 @@ class LedgerEntry(models.Model):
             ),
             # What is rare among an account's debits: what it earned by an instant, and lists of one kind.
             models.Index(
-                fields=("account", "kind", "occurred_at", "sequence"),
+                fields=("account", "kind", "sequence"),
                 include=("amount_mc",),
                 name="entries_that_are_no_debits",
                 condition=~Q(kind="debit"),

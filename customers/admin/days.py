@@ -36,17 +36,25 @@ class DayFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not self.value():
             return queryset
-        day = _day(str(self.value()))
-        if day is None:
+        span = day_span(str(self.value()))
+        if span is None:
             return queryset.none()
-        begins = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        ends = begins + timedelta(days=1)
+        begins, ends = span
         rows = queryset.filter(**{f"{self.field}__gte": begins, f"{self.field}__lt": ends})
         environment = environment_of(request)
         if environment is None or environment.kind != EnvironmentKind.LIVE:
             return rows
         # There is no index of days: ids follow time, but not that of a test clock.
         return rows.filter(id__gte=uuid7_floor(begins - _APART), id__lt=uuid7_floor(ends + _APART))
+
+
+def day_span(text: str) -> tuple[datetime, datetime] | None:
+    """When a day begins, and when the next one does."""
+    day = _day(text)
+    if day is None:
+        return None
+    begins = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return begins, begins + timedelta(days=1)
 
 
 def _day(text: str) -> date | None:

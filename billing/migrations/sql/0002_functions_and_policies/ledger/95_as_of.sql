@@ -1,7 +1,7 @@
 -- An account as it was at a past instant. What fell due until then and nobody has done yet is done first, and undone.
 -- status: found | customer-not-found | catch-up-due.
 --
--- The balance is one look into an index: every entry carries it. Reserved are the holds that were open. Blocks are
+-- The balance is one entry's: each carries it. Reserved are the holds that were open. Blocks are
 -- reckoned back from what they are, by what has moved since.
 CREATE OR REPLACE FUNCTION billing_credits_as_of_v1(
   p_environment uuid, p_by text, p_reference text, p_include text, p_as_of timestamptz,
@@ -43,16 +43,39 @@ BEGIN
   END;
 END $$;
 
+-- The number of an account's last entry before an instant, 0 when there is none. Instants never go back as numbers grow,
+-- so it halves the numbers until one is left: some 17 looks into an index for 100,000 entries, where an index of instants
+-- would be another entry to make for every debit. With the rights of who asks: the application sees its environment's.
+CREATE OR REPLACE FUNCTION billing_last_before_v1(p_account uuid, p_at timestamptz)
+RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN coalesce((
+    WITH RECURSIVE span(least, most) AS (
+      SELECT CASE WHEN a.last_entry_at < p_at THEN a.sequence ELSE 0 END, a.sequence
+      FROM billing_credit_account a WHERE a.customer_id = p_account
+      UNION ALL
+      SELECT CASE WHEN s.is_before THEN s.middle ELSE s.least END, CASE WHEN s.is_before THEN s.most ELSE s.middle - 1 END
+      FROM (
+        -- OFFSET 0: to look once, not once for either use of the answer.
+        SELECT m.*, coalesce((
+          SELECT e.occurred_at < p_at FROM billing_ledger_entry e
+          WHERE e.account_id = p_account AND e.sequence = m.middle), false) AS is_before
+        FROM (SELECT least, most, (least + most + 1) / 2 AS middle FROM span WHERE least < most) m OFFSET 0) s
+    )
+    SELECT least FROM span WHERE least = most), 0);
+END $$;
+
 CREATE OR REPLACE FUNCTION billing_balances_as_of(
   p_account uuid, p_as_of timestamptz, OUT balance bigint, OUT reserved bigint, OUT lifetime_earned bigint
 ) LANGUAGE plpgsql STABLE AS $$
+DECLARE v_last bigint := billing_last_before_v1(p_account, p_as_of + interval '1 microsecond');
 BEGIN
   SELECT e.balance_after_mc INTO balance FROM billing_ledger_entry e
-    WHERE e.account_id = p_account AND e.occurred_at <= p_as_of ORDER BY e.occurred_at DESC, e.sequence DESC LIMIT 1;
+    WHERE e.account_id = p_account AND e.sequence = v_last;
   balance := coalesce(balance, 0);
   SELECT coalesce(sum(h.amount_mc), 0)::bigint INTO reserved FROM billing_holds_as_of(p_account, p_as_of) h;
   lifetime_earned := coalesce((
-      SELECT sum(e.amount_mc) FROM billing_ledger_entry e WHERE e.account_id = p_account AND e.occurred_at <= p_as_of
+      SELECT sum(e.amount_mc) FROM billing_ledger_entry e WHERE e.account_id = p_account AND e.sequence <= v_last
         AND e.kind IN ('grant', 'adjust') AND e.amount_mc > 0), 0)::bigint
     + coalesce((
       SELECT sum(c.credits_mc) FROM billing_conversion c WHERE c.account_id = p_account AND c.occurred_at <= p_as_of),
@@ -75,12 +98,13 @@ END $$;
 -- Blocks as billing_blocks_json gives them, as they were then.
 CREATE OR REPLACE FUNCTION billing_blocks_as_of(p_account uuid, p_all boolean, p_as_of timestamptz)
 RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE v_last bigint := billing_last_before_v1(p_account, p_as_of + interval '1 microsecond');
 BEGIN
   RETURN (
     WITH moved AS (
       SELECT u.block, sum(u.amount) AS amount FROM billing_ledger_entry e,
         unnest(e.block_ids, e.block_amounts) AS u(block, amount)
-      WHERE e.account_id = p_account AND e.occurred_at > p_as_of AND u.block IS NOT NULL GROUP BY u.block
+      WHERE e.account_id = p_account AND e.sequence > v_last AND u.block IS NOT NULL GROUP BY u.block
     ), held AS (
       SELECT u.block, sum(u.amount) AS amount FROM billing_holds_as_of(p_account, p_as_of) h,
         unnest(h.block_ids, h.block_amounts) AS u(block, amount)
