@@ -49,9 +49,17 @@ _CAUSES = {
     "block": "Block",
     "grant": "Grant",
     "topup": "Topup",
+    "extension": "Extension into block",
     "grant_run": "Plan grant",
 }
-_PREFIXES = {"event": "evt", "reservation": "res", "block": "blk", "grant": "blk", "topup": "top"}
+_PREFIXES = {
+    "event": "evt",
+    "reservation": "res",
+    "block": "blk",
+    "grant": "blk",
+    "topup": "top",
+    "extension": "blk",
+}
 
 
 def kind_badge(kind: str) -> SafeString:

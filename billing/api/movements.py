@@ -86,7 +86,14 @@ class EntryOutput(serializers.Serializer[LedgerEntry]):
         return entry.metadata or {}
 
 
-_SOURCE_PREFIXES = {"event": "evt", "reservation": "res", "block": "blk", "grant": "blk", "topup": "top"}
+_SOURCE_PREFIXES = {
+    "event": "evt",
+    "reservation": "res",
+    "block": "blk",
+    "grant": "blk",
+    "topup": "top",
+    "extension": "blk",
+}
 
 
 def source_text(source_type: str, source_id: UUID) -> str:

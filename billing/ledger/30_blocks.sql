@@ -117,7 +117,8 @@ BEGIN
     WHERE id = b.id;
   a.balance_mc := a.balance_mc + v_credits;
   a.overdraft_mc := a.overdraft_mc - v_repaid;
-  a.lifetime_earned_mc := a.lifetime_earned_mc + v_credits;
+  -- What an extension gives it has taken out of another block, where it was earned.
+  a.lifetime_earned_mc := a.lifetime_earned_mc + CASE b.cause_type WHEN 'extension' THEN 0 ELSE v_credits END;
   a.has_scoped_blocks := a.has_scoped_blocks OR b.metric_keys IS NOT NULL;
   a.next_change_at := least(a.next_change_at, b.expires_at);
   a.sequence := a.sequence + 1;

@@ -185,7 +185,9 @@ class Migration(migrations.Migration):
                 ],
                 "constraints": [
                     models.UniqueConstraint(
-                        condition=models.Q(("cause_type__in", ("grant", "adjustment", "conversion"))),
+                        condition=models.Q(
+                            ("cause_type__in", ("grant", "adjustment", "conversion", "extension"))
+                        ),
                         fields=("environment", "cause_type", "idempotency_key"),
                         name="one_block_per_idempotency_key",
                     ),
@@ -381,7 +383,7 @@ class Migration(migrations.Migration):
                     models.Index(
                         condition=models.Q(("kind", "debit"), _negated=True),
                         fields=["account", "kind", "sequence"],
-                        include=("amount_mc",),
+                        include=("amount_mc", "source_type"),
                         name="entries_that_are_no_debits",
                     ),
                 ],
@@ -394,7 +396,7 @@ class Migration(migrations.Migration):
                     ),
                     models.UniqueConstraint(
                         condition=models.Q(
-                            ("source_type__in", ("grant", "adjustment", "refund", "conversion"))
+                            ("source_type__in", ("grant", "adjustment", "refund", "conversion", "extension"))
                         ),
                         fields=("environment", "source_type", "idempotency_key"),
                         name="one_entry_per_idempotency_key",

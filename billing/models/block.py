@@ -73,7 +73,7 @@ class CreditBlock(models.Model):
             # Grants and adjustments by call: their key makes one block, or, going down, one entry, for ever.
             models.UniqueConstraint(
                 fields=("environment", "cause_type", "idempotency_key"),
-                condition=Q(cause_type__in=("grant", "adjustment", "conversion")),
+                condition=Q(cause_type__in=("grant", "adjustment", "conversion", "extension")),
                 name="one_block_per_idempotency_key",
             ),
             # A block that starts later makes its entry then; a second of the same cause could not, and would wedge.

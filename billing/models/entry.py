@@ -75,7 +75,7 @@ class LedgerEntry(models.Model):
             # Usage keeps its keys with its events, topups with theirs.
             models.UniqueConstraint(
                 fields=("environment", "source_type", "idempotency_key"),
-                condition=Q(source_type__in=("grant", "adjustment", "refund", "conversion")),
+                condition=Q(source_type__in=("grant", "adjustment", "refund", "conversion", "extension")),
                 name="one_entry_per_idempotency_key",
             ),
         )
@@ -88,7 +88,7 @@ class LedgerEntry(models.Model):
             # What is rare among an account's debits: what it earned by an instant, and lists of one kind.
             models.Index(
                 fields=("account", "kind", "sequence"),
-                include=("amount_mc",),
+                include=("amount_mc", "source_type"),
                 name="entries_that_are_no_debits",
                 condition=~Q(kind="debit"),
             ),

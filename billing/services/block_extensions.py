@@ -1,8 +1,11 @@
-"""Another expiry for what is left of a block. Terms never change: it is taken away, and given anew on the same ones."""
+"""Another expiry for what is left of a block. Terms never change: it is taken away, and given anew on the same ones.
+
+Both entries name the new block as what caused them. What was earned stays as it is: these credits were given before.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,9 +15,10 @@ from django.db import transaction
 from billing.errors import BlockNotFound
 from billing.models import BlockState, CreditBlock
 from billing.services.block_voids import block_void
-from billing.services.credits import Movement, credits_grant
+from billing.services.credits import Cause, Movement, credits_grant
 from customers.errors import FieldError, ValidationFailed
 from customers.kernel.caller import Caller
+from customers.kernel.ids import uuid7
 from customers.models import Customer
 
 
@@ -44,7 +48,13 @@ def block_extend(
     with transaction.atomic():
         block = _block(customer, block_id)
         _check_later(block, expires_at)
-        voided = block_void(caller=caller, customer=customer, block_id=block.id, reason=reason, now=now)
+        new_id = uuid7()
+        moves = Cause(source_type="extension", source_id=new_id)
+        voided = block_void(
+            caller=caller, customer=customer, block_id=block.id, reason=reason, cause=moves, now=now
+        )
+        # One that has not started was earned by nobody yet: its successor is when it starts, like any grant.
+        has_started = voided.entry_id is not None
         movement = credits_grant(
             caller=caller,
             customer=customer,
@@ -53,11 +63,13 @@ def block_extend(
             reason=reason,
             priority=block.priority,
             expires_at=expires_at,
-            effective_at=block.effective_at if voided.entry_id is None else None,
+            effective_at=None if has_started else block.effective_at,
             metric_keys=block.metric_keys,
             price_paid_minor=block.price_paid_minor,
             currency=block.currency,
             metadata={**block.metadata, **(metadata or {}), "extends": block.public_id},
+            cause=replace(moves, idempotency_key=idempotency_key) if has_started else None,
+            block_id=new_id,
             idempotency_key=idempotency_key,
             now=now,
         )

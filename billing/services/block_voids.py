@@ -13,6 +13,7 @@ from billing.errors import BlockHeld, BlockNotFound, BlockSpent, InsufficientCre
 from billing.events import credit_adjusted
 from billing.models import CreditAccount
 from billing.services.catch_up import caught_up
+from billing.services.credits import Cause
 from customers.errors import DomainError
 from customers.kernel.caller import Caller
 from customers.kernel.database import call_function
@@ -36,13 +37,20 @@ class BlockVoided:
 
 
 def block_void(
-    *, caller: Caller, customer: Customer, block_id: UUID, reason: str, now: datetime
+    *,
+    caller: Caller,
+    customer: Customer,
+    block_id: UUID,
+    reason: str,
+    cause: Cause | None = None,
+    now: datetime,
 ) -> BlockVoided:
     """Take away what nobody holds of a block; one that starts later will not start.
 
     What was burned, and what repaid an overdraft, stays. Raises BlockNotFound, BlockSpent, BlockHeld,
     InsufficientCredits.
     """
+    cause = cause or Cause(source_type="adjustment", source_id=uuid7())
     with transaction.atomic():
         answer = caught_up(
             lambda: call_function(
@@ -50,11 +58,11 @@ def block_void(
                 environment=caller.environment_id,
                 account=customer.id,
                 block=block_id,
-                source_type="adjustment",
-                source_id=uuid7(),
+                source_type=cause.source_type,
+                source_id=cause.source_id,
                 actor=caller.actor,
                 reason=reason,
-                key=None,
+                key=cause.idempotency_key,
                 request=caller.request_id,
                 metadata=None,
                 now=now,

@@ -72,6 +72,7 @@ def credits_grant(
     currency: str | None = None,
     metadata: dict[str, Any] | None = None,
     cause: Cause | None = None,
+    block_id: UUID | None = None,
     idempotency_key: str | None = None,
     now: datetime,
 ) -> Movement:
@@ -79,7 +80,7 @@ def credits_grant(
 
     Raises BlockWouldBeExpired, BalanceTooLarge.
     """
-    block_id = uuid7()
+    block_id = block_id or uuid7()
     cause = cause or Cause(source_type="grant", source_id=block_id, idempotency_key=idempotency_key)
     with transaction.atomic():
         answer = _moved(

@@ -84,6 +84,18 @@ def test_a_changed_entry_is_named(
     assert typeid("led", named) in found[code]
 
 
+@pytest.mark.parametrize("half", [-2, -1])
+def test_half_an_extension_is_named(lively: Lively, tamper: Tamper, half: int) -> None:
+    """What is given by one half counts as nothing earned, so the other must have taken it."""
+    assert lively.spender.prolong(block=lively.block, new_block=uuid7(), ends=None, now=END) == "granted"
+    assert faults(lively.environment) == {}
+    entries = sorted(lively.spender.rows("billing_ledger_entry"), key=lambda row: row.sequence)
+
+    tamper(ENTRY.format("source_type = 'adjustment'"), entries[half].id)
+
+    assert str(typeid("led", entries[-3 - half].id)) in faults(lively.environment)["extension-is-no-move"]
+
+
 def test_a_removed_entry_is_named_by_its_number(lively: Lively, tamper: Tamper) -> None:
     tamper("DELETE FROM billing_ledger_entry WHERE id = %s", lively.entry(lively.spender, 4))
     message = faults(lively.environment)["entries-missing"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from billing.models import CreditBlock, Hold, HoldState, LedgerEntry
+from billing.services.verification import ledger_verify
 from customers.kernel.database import environment_scope
 from customers.models import Approval, AuditRecord
 from tests.clock import clock_set
@@ -69,6 +70,28 @@ def test_what_is_left_lives_on_in_a_new_block_on_the_same_terms(desk, api, acme)
     with environment_scope(acme.test.id):
         gone = CreditBlock.objects.get(remaining_mc=0)
     assert gone.public_id == old
+
+
+def test_credits_that_were_given_once_are_earned_once_however_often_they_are_prolonged(desk, api, acme):
+    make_metric(api)
+    old = expiring(api)
+    assert use(api, 30).status == 202
+    an_hour_on = NOW + timedelta(hours=1)
+    clock_set(acme.test, an_hour_on)
+
+    assert desk.send(extend(old), {**WHY, "expires_at": AS_TYPED}).status_code == 302
+    [new] = blocks(api)
+    assert desk.send(extend(new["id"]), {**WHY, "expires_at": ""}).status_code == 302
+
+    [newest] = blocks(api)
+    assert (balance(api)["balance"], balance(api)["lifetime_earned"]) == (70_000, 100_000)
+    clock_set(acme.test, an_hour_on + timedelta(hours=1))
+    then = balance(api, query=f"?as_of={an_hour_on:%Y-%m-%dT%H:%M:%SZ}")
+    assert (then["balance"], then["lifetime_earned"]) == (70_000, 100_000)
+    moves = [(entry["kind"], entry["source"]) for entry in history(api)[:4]]
+    first, second = ({"type": "extension", "id": block["id"]} for block in (new, newest))
+    assert moves == [("grant", second), ("adjust", second), ("grant", first), ("adjust", first)]
+    assert ledger_verify(environment_id=acme.test.id).findings == []
 
 
 def test_never_is_later_than_any_time(desk, api):
@@ -132,7 +155,7 @@ def test_what_is_held_stays_for_its_hold(desk, api):
     assert balance(api)["reserved_balance"] == 40_000
 
 
-def test_one_that_starts_later_still_starts_then(desk, api):
+def test_one_that_starts_later_still_starts_then(desk, api, acme):
     starts = (NOW + timedelta(hours=5)).isoformat().replace("+00:00", "Z")
     old = expiring(api, effective_at=starts)
 
@@ -142,6 +165,11 @@ def test_one_that_starts_later_still_starts_then(desk, api):
     every = balance(api, query="?include_blocks=true&include=all")["blocks"]
     [new] = [block for block in every if block["id"] != old]
     assert (new["effective_at"], new["expires_at"]) == ("2026-05-01T05:00:00Z", "2026-05-31T00:00:00Z")
+    # it is earned when it starts, and so once
+    assert balance(api)["lifetime_earned"] == 0
+    clock_set(acme.test, NOW + timedelta(hours=6))
+    assert (balance(api)["balance"], balance(api)["lifetime_earned"]) == (100_000, 100_000)
+    assert ledger_verify(environment_id=acme.test.id).findings == []
     # and what was voided before it started has a page
     assert "Voided" in desk.open(f"/admin/billing/creditblock/{old}/change/")
     assert old in desk.open("/admin/billing/creditblock/")

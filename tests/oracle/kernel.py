@@ -187,6 +187,31 @@ class KernelAccount:
             now=now,
         ).status
 
+    def prolong(self, *, block: UUID, new_block: UUID, ends: datetime | None, now: datetime) -> str:
+        """As billing/services/block_extensions.py: void and grant, of one cause."""
+        (old,) = [row for row in self.rows("billing_credit_block") if row.id == block]
+        because = self._because(new_block, "extension")
+        with self.connection.transaction():
+            voided = self.call("billing_block_void_v1", block=block, **because, metadata=None, now=now)
+            if voided.status != "voided":
+                return "all-held" if voided.status == "held" else voided.status
+            return self.call(
+                "billing_credits_grant_v1",
+                block=new_block,
+                kind="grant",
+                credits=voided.taken,
+                priority=old.priority,
+                effective_at=None,
+                expires_at=ends,
+                metric_keys=old.metric_keys,
+                source=old.source,
+                price_paid=old.price_paid_minor,
+                currency=old.currency,
+                metadata={},
+                **because,
+                now=now,
+            ).status
+
     def debit(
         self, *, cause: UUID, amount: int, metric: str | None, now: datetime, kind: str = "debit"
     ) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -217,6 +217,29 @@ class Account:
         if begins > now:
             return "pending"
         self._start(made, kind, block, now)
+        return "granted"
+
+    def prolong(self, *, block: UUID, new_block: UUID, ends: datetime | None, now: datetime) -> str:
+        """What nobody holds of a block that has started goes into a new one on its other terms."""
+        self.settle(now)
+        now = self._now(now)
+        old = self.blocks[block]
+        if self.waits(now):
+            return "catch-up-due"
+        if not old.remaining:
+            return "nothing-left"
+        if not self.free(old):
+            return "all-held"
+        credits = self.free(old)
+        if not self._may(credits, 0):
+            return "insufficient"
+        self._book("adjust", new_block, [(block, -credits)], now)
+        self.blocks[new_block] = made = replace(
+            old, id=new_block, original=credits, remaining=0, starts=now, ends=ends, made=now, started=False
+        )
+        earned = self.lifetime_earned
+        self._start(made, "grant", new_block, now)
+        self.lifetime_earned = earned
         return "granted"
 
     def _start(self, block: Block, kind: str, cause: UUID, at: datetime) -> None:

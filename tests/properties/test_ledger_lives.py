@@ -210,6 +210,19 @@ class LedgerLives(RuleBasedStateMachine):
         some = min(credits, model.free(model.blocks[block]) or credits)
         self.both(who, "rollover", block=block, new_block=uuid7(), credits=some, priority=priority, ends=ends)
 
+    @precondition(lambda self: any(model.blocks for model in getattr(self, "models", ())))
+    @rule(which=choices, lives=maybe_later)
+    def prolong(self, which: int, lives: timedelta | None) -> None:
+        """A block that has started; to a time at which it would not live anyway, or for ever."""
+        who = next(index for index, model in enumerate(self.models) if model.blocks)
+        there = self.models[who].at(self.now)
+        started = sorted(block.id for block in there.blocks.values() if block.started)
+        if started:
+            block = started[which % len(started)]
+            died = there.blocks[block].ends
+            ends = max(died or self.now, there.clock, self.now) + lives if lives else None
+            self.both(who, "prolong", block=block, new_block=uuid7(), ends=ends)
+
     @rule(who=customers, amount=amounts, metric=metrics)
     def debit(self, who: int, amount: int, metric: str | None) -> None:
         self.both(who, "debit", cause=uuid7(), amount=amount, metric=metric)
@@ -471,6 +484,7 @@ _REFUSALS = {
     "not-a-debit",
     "exceeds-debit",
     "nothing-left",
+    "all-held",
     "committed-already",
     "released-already",
     "expired-already",

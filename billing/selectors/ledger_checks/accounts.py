@@ -83,6 +83,7 @@ CHECKS: Final = (
             LEFT JOIN (
                 SELECT account_id, bool_or(kind = 'convert') AS converted,
                        sum(CASE WHEN kind = 'convert' THEN block_amounts[cardinality(block_amounts)]
+                                WHEN source_type = 'extension' THEN 0
                                 WHEN kind = 'grant' OR kind = 'adjust' AND amount_mc > 0 THEN amount_mc
                                 ELSE 0 END) AS least
                 FROM billing_ledger_entry WHERE account_id = ANY(%(accounts)s) GROUP BY 1) t

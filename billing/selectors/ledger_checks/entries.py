@@ -95,6 +95,20 @@ CHECKS: Final = (
         """,
     ),
     Check(
+        code="extension-is-no-move",
+        about="led",
+        sentence="Entry {led} is half of an extension, but no other gives or takes the same {amount} mc.",
+        # Grants of an extension count as nothing earned, so each must have been taken from somewhere.
+        sql="""
+            SELECT e.id AS led, e.account_id, e.amount_mc AS amount FROM billing_ledger_entry e
+            WHERE e.account_id = ANY(%(accounts)s) AND e.kind IN ('grant', 'adjust') AND e.source_type = 'extension'
+              AND NOT EXISTS (
+                SELECT FROM billing_ledger_entry o
+                WHERE o.source_id = e.source_id AND o.account_id = e.account_id AND o.source_type = 'extension'
+                  AND o.kind = CASE e.kind WHEN 'grant' THEN 'adjust' ELSE 'grant' END AND o.amount_mc = -e.amount_mc)
+        """,
+    ),
+    Check(
         code="entry-goes-back-in-time",
         about="led",
         sentence="Entry {led} is dated {occurred_at}, before the entry it follows ({before}).",

@@ -76,7 +76,7 @@ BEGIN
   SELECT coalesce(sum(h.amount_mc), 0)::bigint INTO reserved FROM billing_holds_as_of(p_account, p_as_of) h;
   lifetime_earned := coalesce((
       SELECT sum(e.amount_mc) FROM billing_ledger_entry e WHERE e.account_id = p_account AND e.sequence <= v_last
-        AND e.kind IN ('grant', 'adjust') AND e.amount_mc > 0), 0)::bigint
+        AND e.kind IN ('grant', 'adjust') AND e.amount_mc > 0 AND e.source_type <> 'extension'), 0)::bigint
     + coalesce((
       SELECT sum(c.credits_mc) FROM billing_conversion c WHERE c.account_id = p_account AND c.occurred_at <= p_as_of),
       0)::bigint;
