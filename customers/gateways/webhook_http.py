@@ -10,6 +10,7 @@ library's client takes as long again to make a mail message of its headers.
 
 from __future__ import annotations
 
+import atexit
 import ipaddress
 import select
 import socket
@@ -201,10 +202,11 @@ class _Pool:
         """The connection used last, unless it has been idle for so long that the other side may have given it up."""
         with self.lock:
             connections = self.idle.get(key, [])
-            connection = connections.pop() if connections else None
-        if connection is None or elapsed_seconds() - connection.idle_since < _IDLE_SECONDS:
-            return connection
-        connection.close()
+            if not connections or elapsed_seconds() - connections[-1].idle_since < _IDLE_SECONDS:
+                return connections.pop() if connections else None
+            # The others have been idle for longer still.
+            stale = self.idle.pop(key)
+        _close(stale)
         return None
 
     def give(self, key: _Key, connection: _Connection) -> None:
@@ -213,11 +215,23 @@ class _Pool:
             self.idle.setdefault(key, []).append(connection)
             self.idle.move_to_end(key)
             dropped = self.idle.popitem(last=False)[1] if len(self.idle) > _IDLE_ENDPOINTS else []
-        for old in dropped:
-            old.close()
+        _close(dropped)
+
+    def close(self) -> None:
+        """All of them, when the process ends."""
+        with self.lock:
+            left, self.idle = self.idle, OrderedDict()
+        for connections in left.values():
+            _close(connections)
+
+
+def _close(connections: list[_Connection]) -> None:
+    for connection in connections:
+        connection.close()
 
 
 _POOL: Final = _Pool()
+atexit.register(_POOL.close)
 
 
 def _left(deadline: float) -> float:

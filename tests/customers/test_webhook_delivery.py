@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
-from threading import Thread
+from threading import Barrier, Thread
 from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test import override_settings
 from standardwebhooks import Webhook
 
+from customers.gateways import webhook_http
+from customers.gateways.webhook_http import webhook_post
 from customers.kernel.clock import system_now
 from customers.kernel.database import environment_scope
 from customers.kernel.ids import typeid
@@ -460,3 +465,50 @@ def test_positions_have_no_gaps_and_follow_each_customers_numbers(world):
         numbers = [row.sequence for row in rows if row.customer_id == customer.id]
         assert numbers == list(range(1, 32))
     assert Customer.objects.filter(environment_id=world.id).count() == 4
+
+
+def test_a_connection_idle_for_too_long_takes_with_it_those_idle_for_longer(receiver, together, monkeypatch):
+    """Whoever keeps two and then needs one now and then would keep the other for ever."""
+    endpoint_id = uuid4()
+    both_are_there = Barrier(2)
+    receiver.behave = lambda _event: (both_are_there.wait(10), Answer())[1]
+
+    def post(_index=0):
+        reply = webhook_post(
+            endpoint_id=endpoint_id,
+            url=receiver.url,
+            body=b"{}",
+            headers={},
+            seconds=20.0,
+            allow_private=True,
+        )
+        assert reply.status == 200
+
+    together(2, post)
+    assert len(webhook_http._POOL.idle[endpoint_id, receiver.url, True]) == 2
+    receiver.behave = lambda _event: Answer()
+    monkeypatch.setattr(webhook_http, "_IDLE_SECONDS", 0.0)
+
+    post()
+
+    assert receiver.connections == 3
+    assert len(webhook_http._POOL.idle[endpoint_id, receiver.url, True]) == 1
+
+
+def test_a_process_that_ends_closes_the_connections_it_kept(receiver):
+    lines = [
+        "from uuid import uuid4",
+        "from customers.gateways.webhook_http import webhook_post",
+        f"reply = webhook_post(endpoint_id=uuid4(), url={receiver.url!r}, body=b'{{}}', headers={{}}, seconds=20.0,"
+        " allow_private=True)",
+        "print(reply.status)",
+    ]
+    ended = subprocess.run(
+        [sys.executable, "-W", "always::ResourceWarning", "-c", "\n".join(lines)],
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (ended.stdout, ended.stderr) == ("200\n", "")
