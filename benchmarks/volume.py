@@ -32,9 +32,10 @@ CREATE TABLE bench.bare_event (LIKE metering_usage_event INCLUDING ALL);
 GRANT USAGE ON SCHEMA bench TO purser_app;
 GRANT INSERT ON bench.bare_event TO purser_app;
 """
-_BATCH: Final = """
-\\set key random(1, 4000000000000000000)
-SELECT 1 / (m.status = 'recorded')::integer FROM (
+_KEY: Final = "\\set key random(1, 4000000000000000000)\n"
+_BATCH: Final = """\
+SELECT 1 / (m.status = 'recorded')::integer AS sound, coalesce(cardinality(m.busy), 0) AS busy,
+  ARRAY(SELECT d.customers[place] FROM unnest(m.busy) AS place) AS busy_customers FROM (
 {draw}) AS d,
 LATERAL metering_usage_many_v1(
   p_environment => '{environment}', p_config_version => {version},
@@ -45,10 +46,11 @@ LATERAL metering_usage_many_v1(
   p_metrics => array_fill('{metric}'::uuid, ARRAY[many]), p_metric_keys => array_fill('bench_call'::text, ARRAY[many]),
   p_rules => array_fill('{rule}'::uuid, ARRAY[many]), p_units => array_fill(1::numeric, ARRAY[many]),
   p_costs => array_fill(1::bigint, ARRAY[many]),
-  p_keys => ARRAY(SELECT :key || '-' || n FROM generate_series(1, many) AS n),
+  p_keys => ARRAY(SELECT :key || '-{waits}-' || n FROM generate_series(1, many) AS n),
   p_fingerprints => array_fill('00112233445566778899aabbccddeeff'::text, ARRAY[many]), p_timestamps => NULL,
   p_properties => NULL, p_metadata => NULL, p_actors => array_fill('bench'::text, ARRAY[many]),
-  p_requests => array_fill('req_01k7x3s9c5ef6v8b2n4m6q8r0t'::text, ARRAY[many]), p_now => now()) AS m;
+  p_requests => array_fill('req_01k7x3s9c5ef6v8b2n4m6q8r0t'::text, ARRAY[many]), p_now => now(),
+  p_waits => {waits}) AS m
 """
 #: A hundred customers drawn at random; drawn twice they count once, as `p_references` wants it. Each has one event.
 _SPREAD: Final = f"""\
@@ -57,6 +59,11 @@ _SPREAD: Final = f"""\
     SELECT array_agg('bench_' || lpad(account::text, 5, '0')) AS customers, count(*)::integer AS many FROM (
       SELECT DISTINCT floor(random() * {ACCOUNTS})::integer AS account FROM generate_series(1, {EVENTS})
     ) AS drawn) AS counted"""
+#: Those whose accounts other clients held.
+_BUSY: Final = """\
+  SELECT CAST(:busy_customers AS text[]) AS customers, CAST(:busy AS integer) AS many,
+    array_fill(1::bigint, ARRAY[CAST(:busy AS integer)]) AS totals,
+    ARRAY(SELECT generate_series(1, CAST(:busy AS integer))) AS whose"""
 #: All events are one customer's.
 _ALONE: Final = f"""\
   SELECT ARRAY['bench_{{place:05}}'] AS customers, {EVENTS} AS many, ARRAY[{EVENTS}::bigint] AS totals,
@@ -107,13 +114,21 @@ def batches(instance: Instance, *, connections: int, seconds: float) -> Iterator
 
 def batch_script(instance: Instance, *, place: int | None = None) -> str:
     """One `POST /v1/usage/batch`, as the application hands it to the database: of all customers, or of one."""
+    if place is None:
+        first, rest = _batch(instance, _SPREAD, waits=False), _batch(instance, _BUSY, waits=True)
+        return f"{_KEY}{first}\\gset\n\\if :busy\n{rest};\n\\endif\n"
+    return _KEY + _batch(instance, _ALONE.format(place=place), waits=True) + ";\n"
+
+
+def _batch(instance: Instance, draw: str, *, waits: bool) -> str:
     facts = instance.facts
     return _BATCH.format(
-        draw=_SPREAD if place is None else _ALONE.format(place=place),
+        draw=draw,
         environment=facts["environment"],
         version=facts["config_version"],
         metric=facts["metric"],
         rule=facts["rule"],
+        waits=str(waits).lower(),
     )
 
 

@@ -125,7 +125,9 @@ def _keys(request: EdgeRequest, items: Sequence[Any]) -> list[str | None]:
     if request.META.get("HTTP_IDEMPOTENCY_KEY") is not None:
         header = key_header(request)
         return [f"{header}:{index}" if key is None else key for index, key in enumerate(keys)]
-    if any(key is None and not isinstance(each, DomainError) for key, each in zip(keys, items, strict=True)):
+    if None in keys and any(
+        key is None and not isinstance(each, DomainError) for key, each in zip(keys, items, strict=True)
+    ):
         raise IdempotencyKeyMissing(
             "Send an Idempotency-Key header, or give each event an idempotency_key of its own."
         )
@@ -185,5 +187,6 @@ def _answer(results: list[ItemResult], status: int) -> HotAnswer:
 #: Codes that an item's `error` may have, for descriptions.
 ITEM_CODES: Final = (
     "`ambiguous-customer`, `validation-failed`, `metric-not-found`, `metric-inactive`, `no-rate-for-property`, "
-    "`customer-not-found`, `insufficient-credits`, `usage-suspended`, `idempotency-key-reused`"
+    "`customer-not-found`, `insufficient-credits`, `usage-suspended`, `idempotency-key-reused`, `unavailable` (send it "
+    "again)"
 )

@@ -7,9 +7,11 @@ time in which the next group forms. Alone, a request calls the database directly
 Who was answered just now is likely to come again at once. For a moment, at most LINGER_SECONDS, a group waits until as
 many are there as were before: half of them at a time, in turns, would cost a quarter more.
 
-Nothing is answered before its commit. A group that fails, or meets an account that is locked for long, is taken apart:
-each of its requests is then tried singly, in its own thread, so that nobody suffers from another's event. Nor does
-anybody wait behind a call that does not come to its end: after PATIENCE_SECONDS the next one goes beside it.
+Nothing is answered before its commit. Events of an account that somebody else holds are recorded after the others of
+their group, which are answered meanwhile, and beside the next group. A group that fails, or meets an account that is
+held for long, is taken apart: each of its requests is then tried singly, in its own thread, so that nobody suffers from
+another's event. Nor does anybody wait behind a call that does not come to its end: after PATIENCE_SECONDS the next one
+goes beside it.
 
 An event whose price depends on a customer or plan that this process has not seen takes a group twice as long. It goes
 alone, unless its customer has another under way, whose lock it would wait for; further ones are priced for whom that
@@ -20,7 +22,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from threading import Lock
 from typing import Final
@@ -168,14 +171,13 @@ class GroupCommit:
 
     def _lead(self, leader: _Ticket) -> UsageRecorded:
         group = [leader]
-        try:
+        with ExitStack() as lane:
+            lane.callback(lambda: self._leave(len(group)))
             self._linger()
             group += self._followers(leader)
             if len(group) == 1:
                 return _record_alone(leader.wish, leader.now)
-            _record_group(group)
-        finally:
-            self._leave(len(group))
+            _record_group(group, go_on=lane.close)
         return _recorded(leader)
 
     def _linger(self) -> None:
@@ -205,23 +207,34 @@ class GroupCommit:
         return followers
 
 
-def _record_group(group: Sequence[_Ticket]) -> None:
-    """Record them by one call, the first being its leader, and tell each what became of it."""
+def _record_group(group: Sequence[_Ticket], *, go_on: Callable[[], object]) -> None:
+    """Record them by one call, the first being its leader, and tell each what became of it. The next group may `go_on`
+    while some of this one wait for an account that somebody else holds."""
     leader, *followers = group
     outcomes: list[Outcome] = [_Alone() for _ in group]
+
+    def tell(known: Sequence[Outcome | None]) -> None:
+        leader.outcome = known[0]
+        for ticket, outcome in zip(followers, known[1:], strict=True):
+            if outcome is not None:
+                ticket.wake(outcome)
+        go_on()
+
     try:
         outcomes = usages_record(
             environment_id=leader.wish.caller.environment_id,
             wishes=[ticket.wish for ticket in group],
             now=max(ticket.now for ticket in group),
             is_patient=False,
+            tell=tell,
         )
     except Exception:
         _log.warning("a group of %d usage events failed and is taken apart", len(group), exc_info=True)
     finally:
-        leader.outcome = outcomes[0]
+        leader.outcome = leader.outcome or outcomes[0]
         for ticket, outcome in zip(followers, outcomes[1:], strict=True):
-            ticket.wake(outcome)
+            if ticket.outcome is None:
+                ticket.wake(outcome)
 
 
 def _recorded(ticket: _Ticket) -> UsageRecorded:

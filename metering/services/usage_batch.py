@@ -1,5 +1,5 @@
-"""Record many usage events in one transaction, as if sent one by one in that order: ordinary ones in one round trip
-(usage_ordinary.py), all others in two or three.
+"""Record many usage events as if sent one by one in that order: ordinary ones in one round trip (usage_ordinary.py),
+those of customers whose account somebody else holds in another, all others in two or three.
 
     open   find the customers, lock their accounts in the order of their ids, read where they stand
     decide in Python, event by event, by the pricing engine that also prices single events
@@ -11,20 +11,21 @@ Everything the decision rests on is read under the locks, so nothing can have mo
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from enum import Enum, auto
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 import psycopg
-from django.db import transaction
+from django.db import connection, transaction
 
 from billing.services.catch_up import catch_up_run
 from customers.errors import Unavailable
 from customers.kernel.database import call_function
-from customers.kernel.ids import uuid7
+from customers.kernel.ids import uuid7, uuid7_run
 from customers.kernel.memory import ConfigMoved, forget_environment
 from metering.selectors.config import EnvironmentConfig, config_get
 from metering.services.quotes import guess_key, standing_remember
@@ -41,43 +42,117 @@ _CATCH_UPS: Final = 3
 _TURNS: Final = 3
 
 
+class _Way(Enum):
+    """How events are recorded; each way takes longer than the one before, and leaves fewer for the next."""
+
+    #: What is ordinary, past accounts that somebody else holds.
+    PASSING = auto()
+    #: What is ordinary, once those accounts are free.
+    WAITING = auto()
+    LONG = auto()
+
+
+class _Events(NamedTuple):
+    """What is asked for, and the ids that events get: in the order sent, whichever are recorded first."""
+
+    wishes: Sequence[UsageWish]
+    ids: Sequence[UUID]
+
+    def only(self, places: Iterable[int]) -> _Events:
+        chosen = list(places)
+        return _Events([self.wishes[place] for place in chosen], [self.ids[place] for place in chosen])
+
+
+#: Is told what became of most events while some, marked None, are still waited for.
+Tell = Callable[[Sequence[Outcome | None]], object]
+
+
 def usages_record(
-    *, environment_id: UUID, wishes: Sequence[UsageWish], now: datetime, is_patient: bool = True
+    *,
+    environment_id: UUID,
+    wishes: Sequence[UsageWish],
+    now: datetime,
+    is_patient: bool = True,
+    tell: Tell | None = None,
 ) -> list[Outcome]:
     """Record `wishes` as if sent one by one in this order; a refused one never refuses another. Durable on return.
 
     Outcomes are in the order of the wishes: a refusal is a DomainError; what the database cannot store, its error.
-    Raises ConfigMoved when this process's catalogue is old: then nothing was recorded. So does LockNotAvailable unless
-    `is_patient`, when an account is locked for long.
+    Raises ConfigMoved when this process's catalogue is old, and LockNotAvailable unless `is_patient`, when an account
+    is locked for long: then nothing was recorded but what `tell` was told of, which may be most of it while some is
+    waited for.
     """
     if not wishes:
         return []
+    events = _Events(wishes, uuid7_run(len(wishes)))
+    # Whoever is inside a transaction keeps what they lock, and so has to lock it in order.
+    way = _Way.WAITING if connection.in_atomic_block else _Way.PASSING
+    return _tried(environment_id, events, now, is_patient=is_patient, way=way, tell=tell)
+
+
+def _tried(
+    environment_id: UUID,
+    events: _Events,
+    now: datetime,
+    *,
+    is_patient: bool,
+    way: _Way,
+    tell: Tell | None = None,
+) -> list[Outcome]:
     try:
-        return _together(environment_id, wishes, now, is_patient=is_patient)
+        return _together(environment_id, events, now, is_patient=is_patient, way=way, tell=tell)
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         # One of them holds something that cannot be stored: each alone then, so that it spoils nothing but itself.
-        if len(wishes) == 1:
+        if len(events.ids) == 1:
             return [error]
-        return [_alone(environment_id, wish, now) for wish in wishes]
+        each = (events.only([place]) for place in range(len(events.ids)))
+        return [_after_others(environment_id, alone, now, way=way)[0] for alone in each]
 
 
 def _together(
-    environment_id: UUID, wishes: Sequence[UsageWish], now: datetime, *, is_patient: bool
+    environment_id: UUID,
+    events: _Events,
+    now: datetime,
+    *,
+    is_patient: bool,
+    way: _Way,
+    tell: Tell | None,
 ) -> list[Outcome]:
+    if way is _Way.LONG:
+        return _recorded(environment_id, events, now, is_patient=is_patient)
     try:
-        return ordinary_record(config_get(environment_id), wishes, now)
+        outcomes, is_any_busy = ordinary_record(
+            config_get(environment_id), *events, now, waits=way is _Way.WAITING
+        )
     except (Extraordinary, psycopg.errors.LockNotAvailable):
-        return _recorded(environment_id, wishes, now, is_patient=is_patient)
+        return _recorded(environment_id, events, now, is_patient=is_patient)
+    left = [place for place, outcome in enumerate(outcomes) if outcome is None]
+    next_way = _Way.WAITING if is_any_busy and way is _Way.PASSING else _Way.LONG
+    if len(left) == len(outcomes):
+        return _together(environment_id, events, now, is_patient=is_patient, way=next_way, tell=tell)
+    rest: Iterator[Outcome] = iter(())
+    if left and tell is not None:
+        tell(outcomes)
+        rest = iter(_tried(environment_id, events.only(left), now, is_patient=is_patient, way=next_way))
+    elif left:
+        rest = iter(_after_others(environment_id, events.only(left), now, way=next_way))
+    return [next(rest) if outcome is None else outcome for outcome in outcomes]
 
 
-def _alone(environment_id: UUID, wish: UsageWish, now: datetime) -> Outcome:
-    # Others of this batch may be recorded by now, so the batch cannot be sent again for a new catalogue.
+def _after_others(environment_id: UUID, events: _Events, now: datetime, *, way: _Way) -> list[Outcome]:
+    """Others of this call are recorded by now: it cannot be sent again for a new catalogue, nor fail as a whole."""
     for _ in range(_TURNS):
         try:
-            return usages_record(environment_id=environment_id, wishes=[wish], now=now)[0]
+            return _tried(environment_id, events, now, is_patient=True, way=way)
         except ConfigMoved:
             forget_environment(environment_id)
-    return Unavailable("The configuration keeps changing. Try again.", retry_after_seconds=1)
+        except (psycopg.Error, Unavailable):
+            _log.exception("some events of a batch could not be recorded after the others")
+            break
+    refusal = Unavailable(
+        "This event could not be recorded at the moment. Send it again.", retry_after_seconds=1
+    )
+    return [refusal for _ in events.ids]
 
 
 class _Again(Exception):
@@ -95,29 +170,28 @@ class _Progress:
     given_up: set[UUID] = field(default_factory=set)
 
 
-def _recorded(
-    environment_id: UUID, wishes: Sequence[UsageWish], now: datetime, *, is_patient: bool
-) -> list[Outcome]:
+def _recorded(environment_id: UUID, events: _Events, now: datetime, *, is_patient: bool) -> list[Outcome]:
     progress = _Progress(is_patient)
     for _ in range(_ATTEMPTS):
         # Before the transaction: what is read inside one is not kept for the next batch.
         config = config_get(environment_id)
         try:
             with transaction.atomic():
-                outcomes, decisions = _attempt(config, wishes, progress, now)
+                outcomes, decisions = _attempt(config, events, progress, now)
         except _Again:
             _catch_up(environment_id, progress, now)
         except psycopg.errors.DeadlockDetected:
             _log.warning("a batch of usage met a deadlock and is tried again")
         else:
-            _remember(decisions, wishes)
+            _remember(decisions, events.wishes)
             return outcomes
     raise Unavailable("The accounts are busy. Try again.", retry_after_seconds=1)
 
 
 def _attempt(
-    config: EnvironmentConfig, wishes: Sequence[UsageWish], progress: _Progress, now: datetime
+    config: EnvironmentConfig, events: _Events, progress: _Progress, now: datetime
 ) -> tuple[list[Outcome], Decisions]:
+    wishes = events.wishes
     if any(wish.caller.knows(config.version) < config.version for wish in wishes):
         raise ConfigMoved
     decisions = _open(config, wishes, progress, now)
@@ -126,7 +200,9 @@ def _attempt(
         raise _Again
     decisions.quote(wish.usage for wish in wishes)
     _read_counters(config.environment_id, decisions.counters, now)
-    outcomes: list[Outcome] = [decisions.decide(wish.caller, wish.usage) for wish in wishes]
+    outcomes: list[Outcome] = [
+        decisions.decide(wish, event_id) for wish, event_id in zip(wishes, events.ids, strict=True)
+    ]
     if decisions.to_make:
         progress.make |= decisions.to_make
         raise _Again

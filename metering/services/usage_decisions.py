@@ -18,14 +18,13 @@ import msgspec
 from billing.errors import CatchUpFailed, InsufficientCredits
 from customers.errors import CustomerNotFound, DomainError, FieldError, IdempotencyKeyReused, ValidationFailed
 from customers.kernel.amounts import BALANCE_MAX
-from customers.kernel.caller import Caller
-from customers.kernel.ids import typeid, uuid7, uuid_parse
+from customers.kernel.ids import typeid, uuid_parse
 from metering.engine.pricing import Rate
 from metering.errors import NoRateForProperty, UsageSuspended
 from metering.selectors.config import EnvironmentConfig, MetricConfig
 from metering.selectors.rule_versions import RuleConfig
 from metering.services.quotes import NOBODY, Number, Standing, cost_at
-from metering.services.usage import UsageInput, UsageRecorded, timestamp_check, usage_fingerprint
+from metering.services.usage import UsageInput, UsageRecorded, UsageWish, timestamp_check, usage_fingerprint
 
 #: How a caller names a customer: `id` or `external`, and the name.
 Reference = tuple[str, str]
@@ -177,14 +176,15 @@ class Decisions:
             if isinstance(quote, EventQuote) and quote.counter is not None and quote.rule is not None:
                 self.counters.setdefault(quote.counter, Counter(quote.rule.id))
 
-    def decide(self, caller: Caller, usage: UsageInput) -> UsageRecorded | DomainError:
+    def decide(self, wish: UsageWish, event_id: UUID) -> UsageRecorded | DomainError:
         """Accept the event, find it recorded, or say why it is refused."""
         try:
-            return self._decide(caller, usage)
+            return self._decide(wish, event_id)
         except DomainError as refusal:
             return refusal
 
-    def _decide(self, caller: Caller, usage: UsageInput) -> UsageRecorded:
+    def _decide(self, wish: UsageWish, event_id: UUID) -> UsageRecorded:
+        usage = wish.usage
         timestamp_check(usage.timestamp, self.now)
         account = self.accounts[usage.by, usage.reference]
         fingerprint = usage_fingerprint(usage)
@@ -200,7 +200,7 @@ class Decisions:
         if earlier is not None:
             raise IdempotencyKeyReused(extra={"event_id": typeid("evt", earlier.event_id)})
         self._check(usage, quote, account, cost_mc)
-        return self._accept(caller, usage, quote, account, counter, cost_mc, fingerprint)
+        return self._accept(wish, event_id, quote, account, counter, cost_mc, fingerprint)
 
     def _check(self, usage: UsageInput, quote: EventQuote, account: Account, cost_mc: int) -> None:
         if not account.is_born:
@@ -214,18 +214,18 @@ class Decisions:
 
     def _accept(
         self,
-        caller: Caller,
-        usage: UsageInput,
+        wish: UsageWish,
+        event_id: UUID,
         quote: EventQuote,
         account: Account,
         counter: Counter | None,
         cost_mc: int,
         fingerprint: bytes,
     ) -> UsageRecorded:
+        usage = wish.usage
         if account.customer_id is None:
             self.to_make.add((usage.by, usage.reference))
         account.is_born = True
-        event_id = uuid7()
         row = _Row(
             n=len(self.rows),
             id=event_id,
@@ -242,8 +242,8 @@ class Decisions:
             metadata=usage.metadata,
             # An event has one entry at most, so its id serves for both; they are shown with different prefixes.
             entry=event_id if cost_mc > 0 else None,
-            actor=caller.actor,
-            request=caller.request_id,
+            actor=wish.caller.actor,
+            request=wish.caller.request_id,
             cycle_units=counter.units if counter else None,
             cycle_charged=counter.charged_mc if counter else None,
         )

@@ -8,10 +8,10 @@ for where they were seen last (usage_standings.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -23,7 +23,6 @@ from customers.errors import DomainError
 from customers.kernel.arrays import array_of_texts, array_of_words
 from customers.kernel.changes import is_watched
 from customers.kernel.database import call_function
-from customers.kernel.ids import uuid7
 from customers.kernel.json import json_text
 from customers.kernel.memory import ConfigMoved
 from metering.selectors.config import EnvironmentConfig, config_get
@@ -115,15 +114,41 @@ def is_ordinary(usage: UsageInput, environment_id: UUID, now: datetime) -> bool:
     return found is None or not found[0].depends_on_cycle
 
 
-def ordinary_record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now: datetime) -> list[Outcome]:
-    """Record all `wishes`, as far as their customers can pay. Raises Extraordinary; ConfigMoved like the long way."""
+class Recorded(NamedTuple):
+    """What became of each; None for those that were left, of customers who are out of the ordinary or busy."""
+
+    outcomes: list[Outcome | None]
+    #: Whether somebody else holds the account of one that was left.
+    is_any_busy: bool = False
+
+
+def ordinary_record(
+    config: EnvironmentConfig,
+    wishes: Sequence[UsageWish],
+    events: Sequence[UUID],
+    now: datetime,
+    *,
+    waits: bool,
+) -> Recorded:
+    """Record `wishes` as events of these ids, as far as their customers can pay, and, without `waits`, as far as nobody
+    else holds their accounts.
+
+    Raises Extraordinary; ConfigMoved like the long way. Then nothing was recorded.
+    """
     for _ in range(_ATTEMPTS):
         with suppress(_Moved):
-            return _record(config, wishes, now)
+            return _record(config, wishes, events, now, waits=waits)
     raise Extraordinary
 
 
-def _record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now: datetime) -> list[Outcome]:
+def _record(
+    config: EnvironmentConfig,
+    wishes: Sequence[UsageWish],
+    events: Sequence[UUID],
+    now: datetime,
+    *,
+    waits: bool,
+) -> Recorded:
     if any(wish.caller.knows(config.version) < config.version for wish in wishes):
         raise ConfigMoved
     usages = [wish.usage for wish in wishes]
@@ -133,7 +158,6 @@ def _record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now: datetim
     standings = Standings(config.environment_id)
     kinds = _kinds(config, usages, standings, now)
     parties, whose = _parties(usages, kinds)
-    events = [uuid7() for _ in usages]
     try:
         with transaction.atomic() if connection.in_atomic_block else nullcontext():
             answer = call_function(
@@ -159,6 +183,8 @@ def _record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now: datetim
                 actors=array_of_texts([wish.caller.actor for wish in wishes]),
                 requests=array_of_texts([wish.caller.request_id for wish in wishes]),
                 now=now,
+                # One customer alone is waited for at once: there is nobody whom that would keep waiting.
+                waits=waits or len(parties) == 1,
                 **_priced_for(parties),
                 **_counted_by(standings, kinds),
             )
@@ -166,12 +192,14 @@ def _record(config: EnvironmentConfig, wishes: Sequence[UsageWish], now: datetim
         # The long way waits for whoever did something else at the same moment.
         raise Extraordinary from None
     _check(answer, standings)
-    if answer.refused:
-        return _told(events, kinds, whose, dict(zip(map(str, answer.refused), answer.effective, strict=True)))
-    return [
-        UsageRecorded(event_id=event_id, cost_mc=kind.cost_mc, duplicate=False)
-        for event_id, kind in zip(events, kinds, strict=True)
-    ]
+    if answer.refused or answer.busy or answer.odd:
+        return Recorded(_told(events, kinds, whose, answer), is_any_busy=answer.busy is not None)
+    return Recorded(
+        [
+            UsageRecorded(event_id=event_id, cost_mc=kind.cost_mc, duplicate=False)
+            for event_id, kind in zip(events, kinds, strict=True)
+        ]
+    )
 
 
 def _check(answer: Any, standings: Standings) -> None:
@@ -345,12 +373,16 @@ def _optional(values: Sequence[Any], spell: Callable[[Any], str]) -> str | None:
 
 
 def _told(
-    events: Sequence[UUID], kinds: Sequence[_Kind], whose: Sequence[_Party], effective: Mapping[str, int]
-) -> list[Outcome]:
-    """With customers who can pay for nothing, by their place, and what they have."""
+    events: Sequence[UUID], kinds: Sequence[_Kind], whose: Sequence[_Party], answer: Any
+) -> list[Outcome | None]:
+    """With customers who can pay for nothing, and such whose events were left."""
+    refused = dict(zip(map(str, answer.refused or ()), answer.effective or (), strict=True))
+    left = frozenset(map(str, (*(answer.busy or ()), *(answer.odd or ()))))
     return [
-        InsufficientCredits(extra={"effective_balance": effective[party.place]})
-        if kind.cost_mc > 0 and party.place in effective
+        None
+        if party.place in left
+        else InsufficientCredits(extra={"effective_balance": refused[party.place]})
+        if kind.cost_mc > 0 and party.place in refused
         else UsageRecorded(event_id=event_id, cost_mc=kind.cost_mc, duplicate=False)
         for event_id, kind, party in zip(events, kinds, whose, strict=True)
     ]

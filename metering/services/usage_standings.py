@@ -94,9 +94,13 @@ class Standings:
             "counter_costs": array_of_words([str(tally.charged_mc) for tally in tallies]),
         }
 
-    def remember(self, units: Sequence[Decimal], charged: Sequence[int], *, moved: bool) -> None:
+    def remember(
+        self, units: Sequence[Decimal | None], charged: Sequence[int | None], *, moved: bool
+    ) -> None:
         """Where the counters stand, told where they stood before these events, and whether those moved them."""
         for (key, tally), stood, charged_mc in zip(self.tallies.items(), units, charged, strict=True):
+            if stood is None or charged_mc is None:
+                continue
             start = tally.start
             standing_remember(
                 key,

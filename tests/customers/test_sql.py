@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -15,7 +16,7 @@ from config.beat import SCHEDULE
 from config.celery import app
 from customers.errors import CustomerNotFound
 from customers.events import CATALOGUE
-from customers.kernel.ids import typeid, uuid7
+from customers.kernel.ids import typeid, uuid7, uuid7_run
 from customers.kernel.instants import instant_parse, instant_text
 from customers.models import OutboxEvent
 from customers.services.customers import customer_create, customer_resolve
@@ -82,6 +83,15 @@ def test_the_databases_uuids_are_version_7_and_ordered_also_before_postgresql_18
         milliseconds = [value.int >> 80 for value in made]
         assert milliseconds == sorted(milliseconds)
         assert abs(milliseconds[0] - uuid7().int // 2**80) < 60_000
+
+
+def test_a_run_of_identifiers_is_like_as_many_made_one_by_one():
+    # when
+    before, run, after = uuid7(), uuid7_run(1000), uuid7()
+    # then
+    assert sorted([after, *reversed(run), before]) == [before, *run, after]
+    assert {each.version for each in run} == {7}
+    assert [UUID(str(each)) for each in run] == run == pickle.loads(pickle.dumps(run))  # noqa: S301 - our own
 
 
 def test_events_are_numbered_without_gaps_also_together(inside_acme, together):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from decimal import Decimal
+from threading import Event
 from typing import Any
 
+import psycopg
 import pytest
 
 from billing.services.verification import ledger_verify
@@ -16,6 +19,7 @@ from customers.models import Customer, OutboxEvent
 from metering.services import quotes, usage_batch, usage_ordinary
 from metering.services.usage import UsageInput, UsageWish
 from metering.services.usage_batch import usages_record
+from metering.services.usage_decisions import Decisions
 from tests.conftest import Api, Character
 from tests.making import balance, give, history, make_metric, make_rule, use
 from tests.oracle.kernel import KernelAccount, app_connection, call, environment_see, superuser_connection
@@ -245,7 +249,7 @@ def test_a_customer_not_seen_with_a_price_of_their_own_and_a_stranger_take_the_l
     assert calls == LONG_WAY
     calls.clear()
     assert send(priced, event(1, by="stranger"), event(1), key="2") == ["insufficient-credits", "accepted"]
-    assert calls == ONE_CALL + LONG_WAY
+    assert calls == [*ONE_CALL, "metering_usage_open_v1"]
     # and seen, they are ordinary
     calls.clear()
     assert send(priced, event(3, metric="own"), event(1, metric="own"), key="3") == ["accepted"] * 2
@@ -432,6 +436,35 @@ def test_a_new_price_counts_at_once(priced: Api, calls: list[str]) -> None:
     assert [each["amount"] for each in history(priced)[:3]] == [-10, -10, -1000]
 
 
+def test_only_who_is_out_of_the_ordinary_takes_the_long_way(
+    priced: Api, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given one who can pay for some of their events, and one who is not there
+    decided = []
+    decide = Decisions.decide
+
+    def watched(self: Any, wish: UsageWish, event_id: Any) -> Any:
+        decided.append((wish.usage.reference, wish.usage.units))
+        return decide(self, wish, event_id)
+
+    monkeypatch.setattr(Decisions, "decide", watched)
+    # when
+    outcomes = send(
+        priced, event(1), event(4, by="user_2"), event(2, by="nobody"), event(3), event(2, by="user_2")
+    )
+    # then
+    assert outcomes == [
+        "accepted",
+        "accepted",
+        "insufficient-credits",
+        "accepted",
+        "insufficient-credits",
+    ]
+    assert calls == ONE_CALL + LONG_WAY
+    assert decided == [("user_2", 4), ("nobody", 2), ("user_2", 2)]
+    assert (balance(priced)["balance"], balance(priced, of="user_2")["balance"]) == (6000, 1000)
+
+
 def test_two_batches_with_the_same_keys_record_each_once(
     priced: Api, acme: Character, together: Callable[..., list[Any]]
 ) -> None:
@@ -485,6 +518,91 @@ def test_batches_that_share_customers_in_any_order_spend_each_credit_once(
     # then
     assert (outcomes.count("accepted"), outcomes.count("insufficient-credits")) == (200, 120)
     assert [balance(priced, of=f"crowd_{number}")["balance"] for number in range(10)] == [0] * 10
+
+
+def test_who_holds_an_account_holds_up_its_own_events_only(
+    priced: Api,
+    acme: Character,
+    calls: list[str],
+    together: Callable[..., list[Any]],
+    superuser_sql: psycopg.Connection[Any],
+) -> None:
+    # given that somebody holds the account of user_1
+    world, told = acme.test, Event()
+    superuser_sql.autocommit = False
+    superuser_sql.execute(
+        "SELECT FROM billing_credit_account a JOIN customers_customer c ON c.id = a.customer_id "
+        "WHERE c.external_id = 'user_1' FOR UPDATE OF a"
+    )
+    early: list[Any] = []
+
+    def tell(outcomes: Any) -> None:
+        early.extend(outcomes)
+        told.set()
+
+    def deed(index: int) -> Any:
+        if index:
+            assert told.wait(20)
+            # then the events of the other are there already
+            found = balance(priced, of="user_2")["balance"]
+            superuser_sql.rollback()
+            return found
+        wishes = [
+            UsageWish(
+                caller=world.caller,
+                usage=UsageInput(
+                    by="external", reference=who, metric_key="api_call", units=units, key=f"k{units}"
+                ),
+            )
+            for who, units in (("user_1", 1), ("user_2", 2), ("user_1", 3), ("user_2", Decimal("1.0")))
+        ]
+        return usages_record(environment_id=world.id, wishes=wishes, now=system_now(), tell=tell)
+
+    # when
+    outcomes, meanwhile = together(2, deed)
+    # then all are recorded, each once
+    assert meanwhile == 2000
+    assert [each and each.cost_mc for each in early] == [None, 2000, None, 1000]
+    assert [each.cost_mc for each in outcomes] == [1000, 2000, 3000, 1000]
+    assert calls == ONE_CALL * 2
+    assert balance(priced)["balance"] == 6000
+    assert ledger_verify(environment_id=world.id).findings == []
+
+
+def test_a_catalogue_that_moves_between_some_events_and_others_spoils_no_answer(
+    priced: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a price that changes after the events of user_1, and before those of user_2 who can pay for some only
+    def moved(name: str, **arguments: Any) -> Any:
+        answer = call_function(name, **arguments)
+        monkeypatch.setattr(usage_ordinary, "call_function", call_function)
+        make_rule(priced, cost_type="flat", unit_cost=10)
+        return answer
+
+    monkeypatch.setattr(usage_ordinary, "call_function", moved)
+    events = [event(1), event(4, by="user_2"), event(2, by="user_2")]
+    # then those are asked for again
+    assert send(priced, *events) == ["accepted", "unavailable", "unavailable"]
+    assert balance(priced, of="user_2")["balance"] == 5000
+    # and for the new price they have them
+    assert send(priced, *events) == ["duplicate", "accepted", "accepted"]
+    assert (balance(priced)["balance"], balance(priced, of="user_2")["balance"]) == (9000, 4980)
+
+
+def test_a_database_that_goes_away_between_some_events_and_others_spoils_no_answer(
+    priced: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    def gone(*_: Any, **__: Any) -> Any:
+        raise psycopg.OperationalError("the server closed the connection unexpectedly")
+
+    monkeypatch.setattr(usage_batch, "_recorded", gone)
+    events = [event(1), event(4, by="user_2"), event(2, by="user_2")]
+    # then
+    assert send(priced, *events) == ["accepted", "unavailable", "unavailable"]
+    monkeypatch.undo()
+    assert send(priced, *events) == ["duplicate", "accepted", "insufficient-credits"]
+    assert (balance(priced)["balance"], balance(priced, of="user_2")["balance"]) == (9000, 1000)
 
 
 def test_a_call_that_waited_for_an_account_goes_by_what_it_then_is(

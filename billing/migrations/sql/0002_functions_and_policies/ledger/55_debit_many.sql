@@ -54,8 +54,8 @@ $$;
 -- the policy it is allowed, and one block pays all of its debits. Else false, nothing is written, and billing_debit_many
 -- can do it.
 --
--- The accounts as the lock showed them, and `p_whose`: for each debit the place of its account among them, every account
--- having one at least. The other arrays are those of billing_debit_many. Nothing of an account is read again; blocks are,
+-- The accounts as the lock showed them, null for those whose debits are left, and `p_whose`: for each debit the place of its
+-- account among them, every account having one at least. The other arrays are those of billing_debit_many. Nothing of an account is read again; blocks are,
 -- by a statement after the lock. An account that is not as it was said to be is refused.
 CREATE OR REPLACE FUNCTION billing_debit_plain(
   p_environment uuid, p_tells boolean, p_accounts uuid[], p_sequences bigint[], p_balances bigint[], p_reserved bigint[],
@@ -66,23 +66,23 @@ DECLARE
   v record;
   v_written bigint;
 BEGIN
-  SELECT count(*) = cardinality(p_accounts)
-      AND bool_and(s.least > 0 AND s.total <= least(p_spares[s.who], p_balances[s.who] - p_reserved[s.who])
-        AND s.free >= s.total) AS are_plain,
-    array_agg(s.block) AS blocks, array_agg(s.total) AS totals, array_agg(s.entries) AS entries
+  SELECT bool_and(s.least > 0 AND s.total <= least(p_spares[s.who], p_balances[s.who] - p_reserved[s.who])
+        AND s.free >= s.total IS TRUE) FILTER (WHERE s.account IS NOT NULL) AS are_plain,
+    count(s.account) AS accounts, array_agg(s.block) AS blocks, array_agg(s.total) AS totals, array_agg(s.entries) AS entries
     INTO v
     FROM (
-      SELECT t.*, b.id AS block, b.free
-      FROM (
+      SELECT p.account, t.*, b.id AS block, b.free
+      FROM unnest(p_accounts) WITH ORDINALITY AS p(account, who)
+      LEFT JOIN (
         SELECT d.who, sum(d.amount)::bigint AS total, count(*) AS entries, min(d.amount) AS least
-        FROM unnest(p_whose, p_amounts) AS d(who, amount) GROUP BY d.who) t
+        FROM unnest(p_whose, p_amounts) AS d(who, amount) GROUP BY d.who) t ON t.who = p.who
       LEFT JOIN LATERAL (
         -- The first in burn order, as billing_blocks_plan has it.
         SELECT k.id, k.remaining_mc - k.held_mc AS free FROM billing_credit_block k
-        WHERE k.account_id = p_accounts[t.who] AND k.state = 'live' AND k.remaining_mc > k.held_mc
-          AND (k.expires_at IS NULL OR k.expires_at > p_instants[t.who])
+        WHERE k.account_id = p.account AND k.state = 'live' AND k.remaining_mc > k.held_mc
+          AND (k.expires_at IS NULL OR k.expires_at > p_instants[p.who])
         ORDER BY k.priority DESC, k.expires_at, k.is_paid, k.created_at, k.id LIMIT 1) b ON true
-      ORDER BY t.who) s;
+      ORDER BY p.who) s;
   IF v.are_plain IS NOT TRUE THEN
     RETURN false;
   END IF;
@@ -98,6 +98,7 @@ BEGIN
       SELECT u.*, (sum(u.amount) OVER w)::bigint AS upto, row_number() OVER w AS nth
       FROM unnest(p_whose, p_entries, p_amounts, p_sources, p_actors, p_keys, p_requests, p_metadata) WITH ORDINALITY
         AS u(who, entry, amount, source, actor, key, request, metadata, n)
+      WHERE p_accounts[u.who] IS NOT NULL
       WINDOW w AS (PARTITION BY u.who ORDER BY u.n)
     ) d ORDER BY d.n RETURNING id, environment_id, account_id, sequence, amount_mc, source_type,
       source_id, balance_after_mc, effective_after_mc, occurred_at
@@ -121,7 +122,7 @@ BEGIN
   WHERE a.customer_id = t.account AND a.environment_id = p_environment
     AND a.sequence = p_sequences[t.who] AND a.balance_mc = p_balances[t.who] AND a.reserved_mc = p_reserved[t.who];
   GET DIAGNOSTICS v_written = ROW_COUNT;
-  IF v_written <> cardinality(p_accounts) THEN
+  IF v_written <> v.accounts THEN
     PERFORM billing_require(false, 'debits of accounts that are not as they were said to be');
   END IF;
   RETURN true;
