@@ -154,11 +154,12 @@ BEGIN
   status := 'debited';
   entry_id := purser_uuid7();
   WITH block AS (
-    UPDATE billing_credit_block SET
-      remaining_mc = remaining_mc - p_amount, state = CASE WHEN remaining_mc = p_amount THEN 'spent' ELSE state END
-    WHERE remaining_mc - held_mc >= p_amount AND id = (
+    -- One that is left with something, as nearly always: its state is written elsewhere. Where it lies is where it stays,
+    -- under its account's lock.
+    UPDATE billing_credit_block SET remaining_mc = remaining_mc - p_amount
+    WHERE remaining_mc - held_mc > p_amount AND ctid = (
       -- The first in burn order, as billing_blocks_plan has it.
-      SELECT b.id FROM billing_credit_block b
+      SELECT b.ctid FROM billing_credit_block b
       WHERE b.account_id = p_account AND b.state = 'live' AND b.remaining_mc > b.held_mc
         AND (b.expires_at IS NULL OR b.expires_at > v_at)
       ORDER BY b.priority DESC, b.expires_at, b.is_paid, b.created_at, b.id LIMIT 1)
@@ -178,7 +179,7 @@ BEGIN
   END IF;
 END $$;
 
--- What is left of a plain debit, its account being stored: to take it from several blocks, and to tell of it.
+-- What is left of a plain debit, its account being stored: to take it from several blocks, or all of one, and to tell of it.
 CREATE OR REPLACE FUNCTION billing_debit_finish(
   p_account uuid, p_entry uuid, p_kind text, p_amount bigint, p_spread boolean, p_tells boolean, p_cause billing_cause
 ) RETURNS void LANGUAGE plpgsql AS $$
