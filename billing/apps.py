@@ -29,5 +29,7 @@ class BillingConfig(AppConfig):
         import_module("billing.services.credit_notes").refund_register(refunds.refund_begin)
         grants = import_module("billing.services.import_grants")
         import_module("customers.services.imports").import_kind_register(grants.GRANTS)
+        accounts = import_module("billing.services.accounts")
+        import_module("customers.services.customers").customer_lock_register(accounts.account_lock_first)
         customers = import_module("customers.services.import_customers")
         customers.customer_tie_register(grants.customer_has_value)

@@ -24,8 +24,8 @@ DECLARE
 BEGIN
   SELECT * INTO a FROM billing_credit_account WHERE customer_id = p_account FOR NO KEY UPDATE;
   IF NOT FOUND THEN
-    INSERT INTO billing_credit_account (customer_id, environment_id)
-      SELECT c.id, c.environment_id FROM customers_customer c
+    INSERT INTO billing_credit_account (customer_id, environment_id, low_balance_at_mc)
+      SELECT c.id, c.environment_id, c.low_balance_threshold_mc FROM customers_customer c
       WHERE c.id = p_account AND c.environment_id = p_environment
       ON CONFLICT DO NOTHING;
     SELECT * INTO a FROM billing_credit_account WHERE customer_id = p_account FOR NO KEY UPDATE;
@@ -82,18 +82,15 @@ $$;
 -- account as stored: whoever stores it twice in one call must not ring twice.
 CREATE OR REPLACE FUNCTION billing_account_store(a billing_credit_account, p_now timestamptz)
 RETURNS billing_credit_account LANGUAGE plpgsql AS $$
-DECLARE
-  v_threshold bigint;
-  v_effective bigint := a.balance_mc - a.reserved_mc;
+DECLARE v_effective bigint := a.balance_mc - a.reserved_mc;
 BEGIN
-  SELECT low_balance_threshold_mc INTO v_threshold FROM customers_customer WHERE id = a.customer_id;
-  IF v_threshold IS NOT NULL THEN
-    IF v_effective <= v_threshold AND NOT a.low_balance_told THEN
+  IF a.low_balance_at_mc IS NOT NULL THEN
+    IF v_effective <= a.low_balance_at_mc AND NOT a.low_balance_told THEN
       a.low_balance_told := true;
       PERFORM customers_event_emit(a.environment_id, a.customer_id, 'credit.balance_low', jsonb_build_object(
         'balance', a.balance_mc, 'reserved_balance', a.reserved_mc, 'effective_balance', v_effective,
-        'threshold', v_threshold), p_now);
-    ELSIF v_effective >= v_threshold + greatest(v_threshold / 10, 1) THEN
+        'threshold', a.low_balance_at_mc), p_now);
+    ELSIF v_effective >= a.low_balance_at_mc + greatest(a.low_balance_at_mc / 10, 1) THEN
       a.low_balance_told := false;
     END IF;
   END IF;

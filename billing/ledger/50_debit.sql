@@ -42,12 +42,6 @@ BEGIN
   RETURN a;
 END $$;
 
--- Who may have to be told of a debit: see billing_debit_store.
-CREATE OR REPLACE FUNCTION billing_debit_rings(p_threshold bigint, p_tells boolean) RETURNS boolean
-LANGUAGE sql IMMUTABLE AS $$
-  SELECT CASE WHEN p_threshold IS NOT NULL THEN true WHEN p_tells THEN NULL ELSE false END
-$$;
-
 -- Leave what there is to tell of a debit, after which the account is `a`. It becomes an event when it is handed out.
 CREATE OR REPLACE FUNCTION billing_debit_tell(
   a billing_credit_account, p_entry uuid, p_kind text, p_amount bigint, p_cause billing_cause, p_now timestamptz
@@ -64,16 +58,15 @@ BEGIN
   END IF;
 END $$;
 
--- Book a debit as billing_debit_book does, and store the account. `p_rings`: true: somebody may have to be told of a low
--- balance, or of more; null: of the debit itself, and of nothing else; false: nobody. When it is not true, and one block pays
--- it all, as nearly always, it is three writes in one statement, and a fourth to tell of it: each function and each statement
--- more would take a twentieth of a usage event. `a` is as it is stored.
+-- Book a debit as billing_debit_book does, and store the account. `p_tells`: the debit itself is to be told of. When nobody
+-- may have to be told of anything else, and one block pays it all, as nearly always, it is three writes in one statement, and
+-- a fourth to tell of it: each function and each statement more would take a twentieth of a usage event. `a` is as it is stored.
 CREATE OR REPLACE FUNCTION billing_debit_store(
   a billing_credit_account, p_entry uuid, p_kind text, p_amount bigint, p_blocks uuid[], p_amounts bigint[],
-  p_missing bigint, p_policy text, p_rings boolean, p_cause billing_cause, p_now timestamptz
+  p_missing bigint, p_policy text, p_tells boolean, p_cause billing_cause, p_now timestamptz
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  IF p_rings OR p_missing > 0 OR cardinality(p_blocks) <> 1 OR a.auto_topup_at_mc IS NOT NULL THEN
+  IF p_missing > 0 OR cardinality(p_blocks) <> 1 OR coalesce(a.low_balance_at_mc, a.auto_topup_at_mc) IS NOT NULL THEN
     PERFORM billing_account_store(billing_debit_book(
       a, p_entry, p_kind, p_amount, p_blocks, p_amounts, p_missing, p_policy, p_cause, p_now), p_now);
     RETURN;
@@ -99,7 +92,7 @@ BEGIN
     )
     SELECT a.environment_id, a.customer_id, a.sequence + 1, p_entry, p_amount, p_cause.source_type, p_cause.source_id,
       a.balance_mc - p_amount, a.reserved_mc, p_now
-    WHERE p_rings IS NULL AND p_kind = 'debit'
+    WHERE p_tells AND p_kind = 'debit'
   )
   UPDATE billing_credit_account SET
     balance_mc = a.balance_mc - p_amount, sequence = a.sequence + 1, version = a.version + 1, last_entry_at = p_now
@@ -138,12 +131,12 @@ BEGIN
   UPDATE billing_credit_account t SET
     balance_mc = t.balance_mc - p_amount, sequence = t.sequence + 1, version = t.version + 1,
     last_entry_at = greatest(p_now, t.last_entry_at)
-  FROM customers_customer c, customers_environment e
-  WHERE t.customer_id = p_account AND t.environment_id = p_environment AND c.id = p_account AND e.id = p_environment
+  WHERE t.customer_id = p_account AND t.environment_id = p_environment
     AND (least(t.next_change_at, t.catch_up_at) <= greatest(p_now, t.last_entry_at)) IS NOT TRUE
-    AND t.balance_mc - t.reserved_mc - greatest(0, c.low_balance_threshold_mc + 1, t.auto_topup_at_mc + 1) >= p_amount
+    AND t.balance_mc - t.reserved_mc - greatest(0, t.low_balance_at_mc + 1, t.auto_topup_at_mc + 1) >= p_amount
     AND NOT (t.has_scoped_blocks OR t.low_balance_told OR t.topup_is_requested)
-  RETURNING t.balance_mc, t.reserved_mc, t.sequence, t.last_entry_at, e.tells_consumption
+  RETURNING t.balance_mc, t.reserved_mc, t.sequence, t.last_entry_at,
+    (SELECT e.tells_consumption FROM customers_environment e WHERE e.id = p_environment)
     INTO balance, reserved, v_sequence, v_at, v_tells;
   IF NOT FOUND THEN
     SELECT d.status, d.entry_id, d.balance, d.reserved INTO status, entry_id, balance, reserved
@@ -213,7 +206,7 @@ DECLARE
   v_missing bigint;
   v_policy text;
   v_limit bigint;
-  v_rings boolean;
+  v_tells boolean;
 BEGIN
   balance := a.balance_mc;
   reserved := a.reserved_mc;
@@ -221,8 +214,7 @@ BEGIN
     status := 'catch-up-due';
     RETURN;
   END IF;
-  SELECT c.overage_policy, c.overage_limit_mc, billing_debit_rings(c.low_balance_threshold_mc, e.tells_consumption)
-    INTO v_policy, v_limit, v_rings
+  SELECT c.overage_policy, c.overage_limit_mc, e.tells_consumption INTO v_policy, v_limit, v_tells
     FROM customers_customer c JOIN customers_environment e ON e.id = c.environment_id WHERE c.id = p_account;
   SELECT p.blocks, p.amounts, p.missing INTO v_blocks, v_amounts, v_missing
     FROM billing_blocks_plan(p_account, p_amount, p_metric, v_now) p;
@@ -232,7 +224,7 @@ BEGIN
   END IF;
   entry_id := purser_uuid7();
   PERFORM billing_debit_store(
-    a, entry_id, p_kind, p_amount, v_blocks, v_amounts, v_missing, v_policy, v_rings, p_cause, v_now);
+    a, entry_id, p_kind, p_amount, v_blocks, v_amounts, v_missing, v_policy, v_tells, p_cause, v_now);
   status := 'debited';
   balance := balance - p_amount;
 END $$;

@@ -40,13 +40,14 @@ END $$;
 
 -- How much debits may take of an account in all without a thought: beyond it they go below zero, or ring (low balance,
 -- auto-topup). Nothing where each has to be looked at: not every block burns for it, or it may arm again what has rung.
-CREATE OR REPLACE FUNCTION billing_debit_spare(a billing_credit_account, p_threshold bigint)
+CREATE OR REPLACE FUNCTION billing_debit_spare(a billing_credit_account)
 RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE
     WHEN a.has_scoped_blocks
-      OR a.low_balance_told AND a.balance_mc - a.reserved_mc >= p_threshold + greatest(p_threshold / 10, 1)
+      OR a.low_balance_told
+        AND a.balance_mc - a.reserved_mc >= a.low_balance_at_mc + greatest(a.low_balance_at_mc / 10, 1)
       OR a.topup_is_requested AND a.balance_mc - a.reserved_mc > a.auto_topup_at_mc THEN 0
-    ELSE a.balance_mc - a.reserved_mc - greatest(0, CASE WHEN NOT a.low_balance_told THEN p_threshold + 1 END,
+    ELSE a.balance_mc - a.reserved_mc - greatest(0, CASE WHEN NOT a.low_balance_told THEN a.low_balance_at_mc + 1 END,
       CASE WHEN NOT a.topup_is_requested THEN a.auto_topup_at_mc + 1 END) END
 $$;
 
@@ -145,9 +146,9 @@ BEGIN
   ), s AS (
     SELECT t.*, a.environment_id, a.sequence, a.balance_mc, a.reserved_mc, billing_account_now(a, p_now) AS at,
       a.has_scoped_blocks, a.low_balance_told AS told, a.auto_topup_at_mc AS topup_at, a.topup_is_requested AS requested,
-      e.tells_consumption AS tells, c.low_balance_threshold_mc AS threshold, c.overage_policy AS policy,
+      e.tells_consumption AS tells, a.low_balance_at_mc AS threshold, c.overage_policy AS policy,
       c.overage_limit_mc AS overage_limit, a.balance_mc - a.reserved_mc AS effective,
-      billing_debit_spare(a, c.low_balance_threshold_mc) AS spare
+      billing_debit_spare(a) AS spare
     FROM t JOIN billing_credit_account a ON a.customer_id = t.account JOIN customers_customer c ON c.id = t.account
       JOIN customers_environment e ON e.id = a.environment_id
     ORDER BY t.account

@@ -54,6 +54,7 @@ class Migration(migrations.Migration):
                         to="customers.environment",
                     ),
                 ),
+                ("low_balance_at_mc", models.BigIntegerField(null=True)),
                 ("auto_topup_at_mc", models.BigIntegerField(null=True)),
                 ("topup_is_requested", models.BooleanField(db_default=False, default=False)),
             ],

@@ -72,6 +72,11 @@ _BLOCKS = """
 CREATE TRIGGER a_block_is_possible AFTER INSERT OR UPDATE ON billing_credit_block
   FOR EACH ROW EXECUTE FUNCTION billing_block_guard();
 """
+_LOW_BALANCE = """
+CREATE TRIGGER an_account_knows_its_threshold AFTER UPDATE OF low_balance_threshold_mc ON customers_customer FOR EACH ROW
+WHEN (OLD.low_balance_threshold_mc IS DISTINCT FROM NEW.low_balance_threshold_mc)
+EXECUTE FUNCTION billing_low_balance_push();
+"""
 _PRIVILEGES = """
 REVOKE UPDATE ON billing_ledger_entry, billing_ledger_seal, billing_ledger_seal_part FROM purser_kernel;
 REVOKE UPDATE, DELETE, TRUNCATE ON billing_verification_run FROM purser_app;
@@ -109,6 +114,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL(_ENTRY_KEY, migrations.RunSQL.noop),
         frozen_sql(__file__, "ledger", "proof", "invoicing"),
         migrations.RunSQL(_BLOCKS, migrations.RunSQL.noop),
+        migrations.RunSQL(_LOW_BALANCE, migrations.RunSQL.noop),
         environment_rows(*_WRITTEN_BY_THE_KERNEL, *_WRITTEN_BY_THE_APPLICATION),
         kernel_only(*_WRITTEN_BY_THE_KERNEL),
         append_only(*_APPEND_ONLY),

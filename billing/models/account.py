@@ -31,6 +31,8 @@ class CreditAccount(models.Model):
     next_change_at = models.DateTimeField(null=True)
     low_balance_told = models.BooleanField(default=False, db_default=False)
     has_scoped_blocks = models.BooleanField(default=False, db_default=False)
+    # Pushed down from the customer's `low_balance_threshold_mc`, by a trigger.
+    low_balance_at_mc = models.BigIntegerField(null=True)
     # Pushed down from the customer's auto-topup, if there is one; and whether a request of it is open.
     auto_topup_at_mc = models.BigIntegerField(null=True)
     topup_is_requested = models.BooleanField(default=False, db_default=False)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from billing.services.catch_up import caught_up
 from customers.kernel.database import call_function, call_one
+from customers.models import Customer
 
 
 def account_settle(*, environment_id: UUID, customer_id: UUID, now: datetime) -> None:
@@ -32,6 +33,12 @@ def account_lock(*, environment_id: UUID, customer_id: UUID, now: datetime) -> b
     )
     is_due: bool = answer.status == "catch-up-due"
     return is_due
+
+
+def account_lock_first(environment_id: UUID, customer_id: UUID, now: datetime) -> None:
+    """Of a customer whose row is about to be locked as well; of one who is not there, nothing."""
+    if Customer.objects.filter(id=customer_id, environment_id=environment_id).exists():
+        account_lock(environment_id=environment_id, customer_id=customer_id, now=now)
 
 
 def account_balance(*, customer_id: UUID) -> int:

@@ -6,7 +6,7 @@ another still uses it. The two unique constraints decide; the code only words th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -29,6 +29,14 @@ By = Literal["id", "external"]
 
 _FIND: Final = "SELECT customers_customer_find_v1($1, $2, $3)"
 _ENSURE: Final = "SELECT customer_id, created FROM customers_customer_ensure_v1($1, $2, $3, $4, $5)"
+
+#: What higher apps lock of a customer before the row itself, where they keep what is about to change.
+_locks: Final[list[Callable[[UUID, UUID, datetime], object]]] = []
+
+
+def customer_lock_register(lock: Callable[[UUID, UUID, datetime], object]) -> None:
+    """Higher apps know the low-balance threshold, too. Whoever locks theirs and the row locks theirs first."""
+    _locks.append(lock)
 
 
 def customer_find_id(*, environment_id: UUID, by: By, reference: str) -> UUID | None:
@@ -102,6 +110,9 @@ def customer_update(
 ) -> Customer:
     """Set fields (also `external_id`). What is already so is no change; without any, nothing is recorded."""
     _check_changes(attributes)
+    if "low_balance_threshold_mc" in attributes:
+        for lock in _locks:
+            lock(caller.environment_id, customer_id, now)
     customer = _locked(caller, customer_id)
     changes = {
         field: [getattr(customer, field), value]

@@ -28,7 +28,7 @@ DECLARE
   v_blocks uuid[];
   v_amounts bigint[];
   v_missing bigint;
-  v_rings boolean;
+  v_tells boolean;
   -- An event's entry goes by the event's id.
   v_entry uuid := CASE WHEN p_cost > 0 THEN p_event END;
 BEGIN
@@ -36,9 +36,8 @@ BEGIN
   -- catalogue's version, the customer (as customers_customer_find has it) with their policy, the event this key made
   -- before.
   SELECT e.config_version, c.id, c.overage_policy, c.overage_limit_mc,
-      billing_debit_rings(c.low_balance_threshold_mc, e.tells_consumption),
-      metering_replay_status(u.customer_id, u.fingerprint, c.id, p_fingerprint), u.event_id, u.cost_mc
-    INTO v_version, v_customer, v_policy, v_limit, v_rings, status, event_id, cost
+      e.tells_consumption, metering_replay_status(u.customer_id, u.fingerprint, c.id, p_fingerprint), u.event_id, u.cost_mc
+    INTO v_version, v_customer, v_policy, v_limit, v_tells, status, event_id, cost
     FROM customers_environment e
     LEFT JOIN customers_customer c ON c.id = coalesce(v_customer, (
       SELECT f.id FROM customers_customer f
@@ -111,7 +110,7 @@ BEGIN
   END IF;
   IF p_cost > 0 THEN
     effective := effective - p_cost;
-    PERFORM billing_debit_store(a, v_entry, 'debit', p_cost, v_blocks, v_amounts, v_missing, v_policy, v_rings,
+    PERFORM billing_debit_store(a, v_entry, 'debit', p_cost, v_blocks, v_amounts, v_missing, v_policy, v_tells,
       ROW('event', p_event, p_actor, '', p_key, p_request, p_metadata)::billing_cause, v_now);
   END IF;
 END $$;

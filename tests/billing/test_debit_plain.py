@@ -200,30 +200,34 @@ def test_accounts_that_are_not_as_they_were_said_to_be_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("row", "threshold", "spare"),
+    ("row", "spare"),
     [
-        pytest.param({}, None, 80, id="all that is not held"),
-        pytest.param({"balance_mc": 10}, None, -10, id="nothing of an overdraft"),
-        pytest.param({}, 50, 29, id="down to just above the threshold"),
-        pytest.param({}, -50, 80, id="nothing below zero, whatever the threshold"),
-        pytest.param({}, 80, -1, id="nothing at the threshold"),
-        pytest.param({"low_balance_told": True}, 80, 80, id="past a threshold that has rung"),
-        pytest.param({"low_balance_told": True}, 75, 80, id="which it is not far enough above to ring again"),
-        pytest.param({"low_balance_told": True}, 60, 0, id="far enough above it"),
-        pytest.param({"low_balance_told": True}, None, 80, id="a threshold that is gone"),
-        pytest.param({"auto_topup_at_mc": 20}, None, 59, id="down to just above the auto-topup"),
-        pytest.param({"auto_topup_at_mc": 20}, 50, 29, id="to the higher of both"),
+        pytest.param({}, 80, id="all that is not held"),
+        pytest.param({"balance_mc": 10}, -10, id="nothing of an overdraft"),
+        pytest.param({"low_balance_at_mc": 50}, 29, id="down to just above the threshold"),
+        pytest.param({"low_balance_at_mc": -50}, 80, id="nothing below zero, whatever the threshold"),
+        pytest.param({"low_balance_at_mc": 80}, -1, id="nothing at the threshold"),
         pytest.param(
-            {"auto_topup_at_mc": 90, "topup_is_requested": True}, None, 80, id="while a topup is on its way"
+            {"low_balance_told": True, "low_balance_at_mc": 80}, 80, id="past a threshold that has rung"
         ),
         pytest.param(
-            {"auto_topup_at_mc": 20, "topup_is_requested": True}, None, 0, id="whose request has to end"
+            {"low_balance_told": True, "low_balance_at_mc": 75},
+            80,
+            id="which it is not far enough above to ring again",
         ),
-        pytest.param({"has_scoped_blocks": True}, None, 0, id="credits for certain metrics"),
+        pytest.param({"low_balance_told": True, "low_balance_at_mc": 60}, 0, id="far enough above it"),
+        pytest.param({"low_balance_told": True}, 80, id="a threshold that is gone"),
+        pytest.param({"auto_topup_at_mc": 20}, 59, id="down to just above the auto-topup"),
+        pytest.param({"auto_topup_at_mc": 20, "low_balance_at_mc": 50}, 29, id="to the higher of both"),
+        pytest.param(
+            {"auto_topup_at_mc": 90, "topup_is_requested": True}, 80, id="while a topup is on its way"
+        ),
+        pytest.param({"auto_topup_at_mc": 20, "topup_is_requested": True}, 0, id="whose request has to end"),
+        pytest.param({"has_scoped_blocks": True}, 0, id="credits for certain metrics"),
     ],
 )
 def test_an_account_spares_what_neither_rings_nor_goes_below_zero(
-    kernel: Connection, row: dict[str, Any], threshold: int | None, spare: int
+    kernel: Connection, row: dict[str, Any], spare: int
 ) -> None:
     usual = {
         "balance_mc": 100,
@@ -233,8 +237,8 @@ def test_an_account_spares_what_neither_rings_nor_goes_below_zero(
         "has_scoped_blocks": False,
     }
     found = kernel.execute(
-        "SELECT billing_debit_spare(jsonb_populate_record(NULL::billing_credit_account, %s), %s::bigint)",
-        (Jsonb(usual | row), threshold),
+        "SELECT billing_debit_spare(jsonb_populate_record(NULL::billing_credit_account, %s))",
+        (Jsonb(usual | row),),
     ).fetchone()
     assert found is not None
     assert found[0] == spare

@@ -247,6 +247,7 @@ def test_a_changed_account_is_named(lively: Lively, tamper: Tamper, change: str,
         ("next_change_at = NULL", "due-work-would-be-overlooked"),
         ("next_change_at = next_change_at + interval '1 day'", "due-work-would-be-overlooked"),
         ("has_scoped_blocks = false", "scoped-blocks-would-be-overlooked"),
+        ("low_balance_at_mc = 5", "low-balance-would-be-overlooked"),
     ],
 )
 def test_an_account_that_would_overlook_something_is_named(

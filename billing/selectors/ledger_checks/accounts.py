@@ -130,6 +130,17 @@ CHECKS: Final = (
         """,
     ),
     Check(
+        code="low-balance-would-be-overlooked",
+        about="account_id",
+        sentence="Account {account_id} tells of a low balance at {said} mc, its customer wants it at {threshold}.",
+        sql="""
+            SELECT a.customer_id AS account_id, coalesce(a.low_balance_at_mc::text, 'no') AS said,
+                   coalesce(c.low_balance_threshold_mc::text, 'none') AS threshold
+            FROM billing_credit_account a JOIN customers_customer c ON c.id = a.customer_id
+            WHERE a.customer_id = ANY(%(accounts)s) AND a.low_balance_at_mc IS DISTINCT FROM c.low_balance_threshold_mc
+        """,
+    ),
+    Check(
         code="scoped-blocks-would-be-overlooked",
         about="blk",
         sentence="Block {blk} is for certain metrics only, but account {account_id} says that it has no such blocks.",

@@ -58,20 +58,19 @@ BEGIN
       ORDER BY a.customer_id FOR NO KEY UPDATE OF a;
   END IF;
   WITH named AS MATERIALIZED (
-    SELECT r.n, r.total, r.least, c.id AS customer, c.overage_policy AS policy, c.overage_limit_mc,
-      c.low_balance_threshold_mc AS threshold
+    SELECT r.n, r.total, r.least, c.id AS customer, c.overage_policy AS policy, c.overage_limit_mc
     FROM unnest(p_bys, p_references, p_totals, p_leasts) WITH ORDINALITY AS r(named_by, reference, total, least, n)
     LEFT JOIN customers_customer c ON c.environment_id = p_environment AND c.external_key = r.reference
     WHERE r.named_by = 'external'
     UNION ALL
-    SELECT r.n, r.total, r.least, c.id, c.overage_policy, c.overage_limit_mc, c.low_balance_threshold_mc
+    SELECT r.n, r.total, r.least, c.id, c.overage_policy, c.overage_limit_mc
     FROM unnest(p_bys, p_references, p_totals, p_leasts) WITH ORDINALITY AS r(named_by, reference, total, least, n)
     LEFT JOIN customers_customer c ON c.id = customers_customer_find(p_environment, 'id', r.reference)
     WHERE r.named_by = 'id'
   ), locked AS (
     -- What somebody wrote meanwhile is read anew.
     SELECT n.n AS place, n.customer, n.total, n.least, n.policy, n.overage_limit_mc, a.sequence, a.balance_mc, a.reserved_mc,
-      a.balance_mc - a.reserved_mc AS effective, billing_account_now(a, p_now) AS at, billing_debit_spare(a, n.threshold) AS spare,
+      a.balance_mc - a.reserved_mc AS effective, billing_account_now(a, p_now) AS at, billing_debit_spare(a) AS spare,
       a.next_change_at <= p_now OR a.catch_up_at <= billing_account_now(a, p_now) OR a.usage_suspended IS NOT NULL
         OR a.has_scoped_blocks AS is_odd
     FROM named n JOIN billing_credit_account a ON a.customer_id = n.customer
