@@ -108,7 +108,7 @@ class PaymentAlreadyUsed(Conflict):
 
 
 class PlanArchived(Conflict):
-    """The plan is archived: it takes no new variants and no new subscriptions. Make another plan."""
+    """The plan is archived: it takes no new variants and no new subscriptions, until it is unarchived."""
 
     code, title = "plan-archived", "The plan is archived"
 
@@ -153,7 +153,8 @@ class PricePlanNotFound(NotFound):
 
 
 class PricePlanArchived(Conflict):
-    """The price plan is archived: it takes no new versions and no new subscriptions. Those who have it keep it."""
+    """The price plan is archived: it takes no new versions and no new subscriptions, until it is unarchived. Those
+    who have it keep it."""
 
     code, title = "price-plan-archived", "The price plan is archived"
 

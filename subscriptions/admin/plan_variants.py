@@ -52,7 +52,7 @@ from subscriptions.services.credit_grants import (
     credit_grant_create,
     credit_grant_update,
 )
-from subscriptions.services.plan_variants import variant_archive, variant_update
+from subscriptions.services.plan_variants import variant_archive, variant_unarchive, variant_update
 from subscriptions.services.variant_versions import Written
 
 _VERSIONS_NOTE: Final = (
@@ -118,7 +118,8 @@ class PlanVariantAdmin(RecordAdmin):
         return variant_badge(variant)
 
     def page(self, request: HttpRequest, record: Any) -> Page:
-        may = self._may(request) and not (record.superseded_at or record.archived_at)
+        may_change = self._may(request) and not record.superseded_at
+        may = may_change and not record.archived_at
         facts = [
             Fact("Plan", self.plan_shown(record)),
             *(Fact(label, value) for label, value in _terms(record).items()),
@@ -144,12 +145,14 @@ class PlanVariantAdmin(RecordAdmin):
                 ),
                 *metadata,
             ],
-            buttons=self._buttons(record) if may else [],
+            buttons=self._buttons(record) if may_change else [],
         )
 
     def _buttons(self, variant: PlanVariant) -> list[Button]:
         if variant.plan.archived_at:
             return []
+        if variant.archived_at:
+            return [Button("Sell again", _url("unarchive", variant), icon="unarchive", opens_dialog=True)]
         new = Button(
             "New credit grant", _url("grant", variant), icon="add", tone="primary", opens_dialog=True
         )
@@ -173,6 +176,7 @@ class PlanVariantAdmin(RecordAdmin):
         return [
             path(f"{one}/edit/", wrap(self.edit_view), name=f"{name}_edit"),
             path(f"{one}/archive/", wrap(self.archive_view), name=f"{name}_archive"),
+            path(f"{one}/unarchive/", wrap(self.unarchive_view), name=f"{name}_unarchive"),
             path(f"{one}/grants/add/", wrap(self.grant_view), name=f"{name}_grant"),
             path(f"{grant}/edit/", wrap(self.grant_edit_view), name=f"{name}_grant_edit"),
             path(f"{grant}/archive/", wrap(self.grant_archive_view), name=f"{name}_grant_archive"),
@@ -192,6 +196,11 @@ class PlanVariantAdmin(RecordAdmin):
         variant = self.found_or_404(request, object_id)
         deed = partial(_archive, request, variant)
         return self._answer(request, variant, "Archive variant", "Archive", ReasonForm, deed, is_danger=True)
+
+    def unarchive_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        variant = self.found_or_404(request, object_id)
+        deed = partial(_unarchive, request, variant)
+        return self._answer(request, variant, "Sell variant again", "Sell again", ReasonForm, deed)
 
     def grant_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         variant = self.found_or_404(request, object_id)
@@ -366,6 +375,17 @@ def _archive(request: HttpRequest, variant: PlanVariant, data: Mapping[str, Any]
     )
     stay = f"{_customers(subscribers_of(variant.id))} on it."
     return Outcome(message=f"{variant.name} is sold no more.", effect_id=variant.id, notes=(stay,))
+
+
+def _unarchive(request: HttpRequest, variant: PlanVariant, data: Mapping[str, Any], _key: str) -> Outcome:
+    variant_unarchive(
+        caller=caller_of(request),
+        plan_id=variant.plan_id,
+        variant_id=variant.id,
+        reason=data["reason"],
+        now=of_admin(request).now,
+    )
+    return Outcome(message=f"{variant.name} is sold again.", effect_id=variant.id)
 
 
 def _grant_create(request: HttpRequest, variant: PlanVariant, data: Mapping[str, Any], _key: str) -> Outcome:

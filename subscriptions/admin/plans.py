@@ -31,7 +31,7 @@ from subscriptions.models import Plan, PlanVariant
 from subscriptions.selectors.catalogue import variants_shown, variants_sold
 from subscriptions.selectors.subscribers import plans_with_subscribers, variants_with_subscribers
 from subscriptions.services.plan_variants import variant_create
-from subscriptions.services.plans import plan_archive, plan_create, plan_update
+from subscriptions.services.plans import plan_archive, plan_create, plan_unarchive, plan_update
 
 
 class SoldFilter(admin.SimpleListFilter):
@@ -112,7 +112,10 @@ class PlanAdmin(RecordAdmin):
             return []
         edit = Button("Edit", self._url("edit", plan), icon="edit", opens_dialog=True)
         if plan.archived_at:
-            return [edit]
+            return [
+                edit,
+                Button("Sell again", self._url("unarchive", plan), icon="unarchive", opens_dialog=True),
+            ]
         return [
             Button("New variant", self._url("sell", plan), icon="add", tone="primary", opens_dialog=True),
             edit,
@@ -225,6 +228,13 @@ def _archive(request: HttpRequest, plan: Plan, data: Mapping[str, Any], _key: st
     return Outcome(message=f"{plan.name} is sold no more.", effect_id=plan.id)
 
 
+def _unarchive(request: HttpRequest, plan: Plan, data: Mapping[str, Any], _key: str) -> Outcome:
+    plan_unarchive(
+        caller=caller_of(request), plan_id=plan.id, reason=data["reason"], now=of_admin(request).now
+    )
+    return Outcome(message=f"{plan.name} is sold again.", effect_id=plan.id)
+
+
 def _sell(request: HttpRequest, plan: Plan, data: Mapping[str, Any], _key: str) -> Outcome:
     variant = variant_create(
         caller=caller_of(request), plan_id=plan.id, terms=data, now=of_admin(request).now
@@ -240,5 +250,6 @@ _Deed = Callable[[HttpRequest, Plan, Mapping[str, Any], str], Outcome]
 _DEEDS: Final[Mapping[str, tuple[str, str, Callable[..., forms.Form], _Deed]]] = {
     "edit": ("Edit plan", "Save", PlanForm, _edit),
     "archive": ("Archive plan", "Archive", ReasonForm, _archive),
+    "unarchive": ("Sell the plan again", "Sell again", ReasonForm, _unarchive),
     "sell": ("New variant", "Create variant", VariantForm, _sell),
 }

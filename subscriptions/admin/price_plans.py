@@ -52,6 +52,7 @@ from subscriptions.services.price_plans import (
     price_plan_archive,
     price_plan_create,
     price_plan_deprecate,
+    price_plan_unarchive,
     price_plan_update,
 )
 from subscriptions.services.sales import PricePlanNamed
@@ -131,7 +132,8 @@ class PricePlanAdmin(RecordAdmin):
         )
         billing = [bill] if self._may_invoice(request) else []
         if plan.archived_at:
-            return [*billing, edit]
+            again = Button("Sell again", self._url("unarchive", plan), icon="unarchive", opens_dialog=True)
+            return [*billing, edit, again]
         is_deprecated = _newest(plan).status == PricePlanStatus.DEPRECATED
         sell, stop = ("sell", "Sell again") if is_deprecated else ("deprecate", "Deprecate")
         return [
@@ -369,6 +371,13 @@ def _archive(request: HttpRequest, plan: PricePlan, data: Mapping[str, Any], _ke
     return Outcome(message=f"{plan.name} is sold no more; those who have it keep it.", effect_id=plan.id)
 
 
+def _unarchive(request: HttpRequest, plan: PricePlan, data: Mapping[str, Any], _key: str) -> Outcome:
+    price_plan_unarchive(
+        caller=caller_of(request), key=plan.key, reason=data["reason"], now=of_admin(request).now
+    )
+    return Outcome(message=f"{plan.name} is sold again.", effect_id=plan.id)
+
+
 def _move(request: HttpRequest, plan: PricePlan, data: Mapping[str, Any], _key: str) -> Outcome:
     number = data["from_version"]
     job = price_plan_migrate(
@@ -397,6 +406,7 @@ _DEEDS: Final[Mapping[str, tuple[str, str, _Deed]]] = {
     "deprecate": ("Deprecate the newest version", "Deprecate", partial(_deprecate, True)),
     "sell": ("Sell the newest version again", "Sell again", partial(_deprecate, False)),
     "archive": ("Archive price plan", "Archive", _archive),
+    "unarchive": ("Sell the price plan again", "Sell again", _unarchive),
     "move": ("Move subscribers", "Move", _move),
     "try": ("Try other prices on the past", "Keep the result", what_if_try),
     "invoice": ("Invoice its customers", "Invoice them", invoice_all),

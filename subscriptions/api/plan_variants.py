@@ -14,7 +14,12 @@ from subscriptions.api.plan_examples import VARIANT_ASKED, VARIANT_PREPAID, VARI
 from subscriptions.api.plan_fields import VariantInput, VariantOutput
 from subscriptions.models import BillingCycle, BillingMode, PlanVariant
 from subscriptions.selectors.catalogue import plan_get, variant_get, variants_shown
-from subscriptions.services.plan_variants import variant_archive, variant_create, variant_update
+from subscriptions.services.plan_variants import (
+    variant_archive,
+    variant_create,
+    variant_unarchive,
+    variant_update,
+)
 
 _NEW_VERSION = OpenApiExample("Other terms", {"grace_period_days": 7}, request_only=True)
 
@@ -137,6 +142,31 @@ class PlanVariantArchive(Endpoint):
     @idempotent()
     def post(self, request: ApiRequest, plan_id: str, variant_id: str) -> Response:
         variant = variant_archive(
+            caller=request.caller,
+            plan_id=object_id("plan", plan_id),
+            variant_id=object_id("pvr", variant_id),
+            now=request.now,
+        )
+        return Response(_shown(variant))
+
+
+class PlanVariantUnarchive(Endpoint):
+    resource = "catalog"
+    serializer_class = VariantOutput
+
+    @extend_schema(
+        operation_id="plan_variants_unarchive",
+        tags=["Plans"],
+        summary="Sell an archived variant of a plan again",
+        description="On the terms it had, unless its plan is archived too. Of a variant that is not archived it "
+        "changes nothing.",
+        request=None,
+        responses=VariantOutput,
+        examples=[VARIANT_SHOWN],
+    )
+    @idempotent()
+    def post(self, request: ApiRequest, plan_id: str, variant_id: str) -> Response:
+        variant = variant_unarchive(
             caller=request.caller,
             plan_id=object_id("plan", plan_id),
             variant_id=object_id("pvr", variant_id),

@@ -13,7 +13,7 @@ from subscriptions.api.plan_examples import PLAN_ASKED, PLAN_SHOWN, PLAN_WITH_VA
 from subscriptions.api.plan_fields import PlanInput, PlanOutput, PlanWithVariants
 from subscriptions.models import Plan
 from subscriptions.selectors.catalogue import plan_get, plans_sold
-from subscriptions.services.plans import plan_archive, plan_create, plan_update
+from subscriptions.services.plans import plan_archive, plan_create, plan_unarchive, plan_update
 
 
 class PlanFilter(filters.FilterSet):
@@ -111,6 +111,26 @@ class PlanArchive(Endpoint):
     @idempotent()
     def post(self, request: ApiRequest, plan_id: str) -> Response:
         plan = plan_archive(caller=request.caller, plan_id=object_id("plan", plan_id), now=request.now)
+        return Response(_shown(plan))
+
+
+class PlanUnarchive(Endpoint):
+    resource = "catalog"
+    serializer_class = PlanWithVariants
+
+    @extend_schema(
+        operation_id="plans_unarchive",
+        tags=["Plans"],
+        summary="Sell an archived plan again",
+        description="As it was: variants that were archived themselves stay so. Of a plan that is not archived it "
+        "changes nothing.",
+        request=None,
+        responses=PlanWithVariants,
+        examples=[PLAN_WITH_VARIANTS],
+    )
+    @idempotent()
+    def post(self, request: ApiRequest, plan_id: str) -> Response:
+        plan = plan_unarchive(caller=request.caller, plan_id=object_id("plan", plan_id), now=request.now)
         return Response(_shown(plan))
 
 

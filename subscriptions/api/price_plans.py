@@ -48,6 +48,7 @@ from subscriptions.services.price_plans import (
     price_plan_archive,
     price_plan_create,
     price_plan_deprecate,
+    price_plan_unarchive,
     price_plan_update,
 )
 from subscriptions.services.sales import PricePlanNamed
@@ -265,6 +266,26 @@ class PricePlanArchive(Endpoint):
     @idempotent()
     def post(self, request: ApiRequest, plan_id: str) -> Response:
         version = price_plan_archive(caller=request.caller, key=plan_id, now=request.now)
+        return Response(_shown(version))
+
+
+class PricePlanUnarchive(Endpoint):
+    resource = "catalog"
+    serializer_class = PricePlanShown
+
+    @extend_schema(
+        operation_id="price_plans_unarchive",
+        tags=["Price plans"],
+        summary="Sell an archived price plan again",
+        description="Its versions have the status they had. Of a price plan that is not archived it changes nothing.",
+        request=None,
+        responses=PricePlanShown,
+        extensions={"x-problems": ["price-plan-not-found"]},
+        examples=[_SHOWN],
+    )
+    @idempotent()
+    def post(self, request: ApiRequest, plan_id: str) -> Response:
+        version = price_plan_unarchive(caller=request.caller, key=plan_id, now=request.now)
         return Response(_shown(version))
 
 

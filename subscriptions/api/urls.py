@@ -32,9 +32,13 @@ urlpatterns: list[URLPattern] = [
     path(_PLAN, plans.PlanDetail.as_view(), name="plan"),
     path(f"{_PLAN}/migrate", plan_migrations.PlanMigrate.as_view(), name="plan-migrate"),
     path(f"{_PLAN}/archive", plans.PlanArchive.as_view(), name="plan-archive"),
+    path(f"{_PLAN}/unarchive", plans.PlanUnarchive.as_view(), name="plan-unarchive"),
     path(f"{_PLAN}/variants", plan_variants.PlanVariants.as_view(), name="plan-variants"),
     path(_VARIANT, plan_variants.PlanVariantDetail.as_view(), name="plan-variant"),
     path(f"{_VARIANT}/archive", plan_variants.PlanVariantArchive.as_view(), name="plan-variant-archive"),
+    path(
+        f"{_VARIANT}/unarchive", plan_variants.PlanVariantUnarchive.as_view(), name="plan-variant-unarchive"
+    ),
     path(f"{_VARIANT}/credit-grants", credit_grants.CreditGrants.as_view(), name="credit-grants"),
     path(_GRANT, credit_grants.CreditGrantDetail.as_view(), name="credit-grant"),
     path(f"{_GRANT}/archive", credit_grants.CreditGrantArchive.as_view(), name="credit-grant-archive"),
@@ -43,6 +47,7 @@ urlpatterns: list[URLPattern] = [
     path("v1/price-plans", price_plans.PricePlans.as_view(), name="price-plans"),
     path(_PRICE_PLAN, price_plans.PricePlanDetail.as_view(), name="price-plan"),
     path(f"{_PRICE_PLAN}/archive", price_plans.PricePlanArchive.as_view(), name="price-plan-archive"),
+    path(f"{_PRICE_PLAN}/unarchive", price_plans.PricePlanUnarchive.as_view(), name="price-plan-unarchive"),
     path(f"{_PRICE_PLAN}/migrate", price_plans.PricePlanMigrate.as_view(), name="price-plan-migrate"),
     path(f"{_PRICE_PLAN}/versions", price_plans.PricePlanVersions.as_view(), name="price-plan-versions"),
     path(

@@ -84,6 +84,19 @@ def variant_archive(
     return variant
 
 
+def variant_unarchive(
+    *, caller: Caller, plan_id: UUID, variant_id: UUID, reason: str = "", now: datetime
+) -> PlanVariant:
+    """Sell it again, on the terms it had, unless its plan is archived. Raises PlanVariantNotFound."""
+    variant = variant_locked(environment_id=caller.environment_id, plan_id=plan_id, variant_id=variant_id)
+    if variant.archived_at is None:
+        return variant
+    variant.archived_at, variant.updated_at = None, now
+    variant.save(update_fields=["archived_at", "updated_at"])
+    _record(caller, variant, "unarchived", {}, now, reason)
+    return variant
+
+
 def _change(
     caller: Caller, variant: PlanVariant, what: str, changes: Mapping[str, list[Any]], now: datetime
 ) -> PlanVariant:

@@ -68,6 +68,17 @@ def plan_archive(*, caller: Caller, plan_id: UUID, reason: str = "", now: dateti
     return plan
 
 
+def plan_unarchive(*, caller: Caller, plan_id: UUID, reason: str = "", now: datetime) -> Plan:
+    """Sell it again, in those of its variants that are not archived themselves. Raises PlanNotFound."""
+    plan = plan_locked(environment_id=caller.environment_id, plan_id=plan_id)
+    if plan.archived_at is None:
+        return plan
+    plan.archived_at, plan.updated_at = None, now
+    plan.save(update_fields=["archived_at", "updated_at"])
+    _record(caller, plan, "unarchived", {}, now, reason)
+    return plan
+
+
 def plan_locked(*, environment_id: UUID, plan_id: UUID) -> Plan:
     """Raises PlanNotFound."""
     plans = Plan.objects.select_for_update(of=("self",), no_key=True)

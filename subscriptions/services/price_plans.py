@@ -134,6 +134,19 @@ def price_plan_archive(*, caller: Caller, key: str, reason: str = "", now: datet
     return price_plan_version_get(environment_id=caller.environment_id, key=key)
 
 
+def price_plan_unarchive(*, caller: Caller, key: str, reason: str = "", now: datetime) -> PricePlanVersion:
+    """Sell it again: its id was chosen, stands in the tenant's code, and no other can have it.
+
+    Raises PricePlanNotFound.
+    """
+    price_plan = price_plan_locked(environment_id=caller.environment_id, key=key)
+    if price_plan.archived_at is not None:
+        price_plan.archived_at, price_plan.updated_at = None, now
+        price_plan.save(update_fields=["archived_at", "updated_at"])
+        _record(caller, price_plan, "unarchived", {}, now, reason)
+    return price_plan_version_get(environment_id=caller.environment_id, key=key)
+
+
 def key_refusal(key: str) -> str | None:
     """Why this cannot be a price plan's id, or None: it stands in paths and on invoices."""
     if not 1 <= len(key) <= _KEY_MAX or not key.isprintable() or key != key.strip():

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from customers.kernel.database import environment_scope
+from customers.models import AuditRecord
 from tests.conftest import Api, Character
 from tests.making import make_plan, make_variant
 from tests.subscriptions.catalogue import make_grant
@@ -44,6 +46,55 @@ def test_what_is_archived_takes_no_new_subscriptions(api: Api, what: str) -> Non
     assert subscribe(api, variant, "another").refusal() == (409, "plan-variant-archived")
 
     assert api.get(f"/v1/subscriptions/{kept}")["status"] == "active"
+
+
+@pytest.mark.parametrize("what", ["plan", "variant"])
+def test_what_was_archived_by_mistake_is_sold_again_under_its_id(
+    api: Api, acme: Character, what: str
+) -> None:
+    plan = make_plan(api)
+    variant = make_variant(api, plan)
+    path = f"/v1/plans/{plan}" if what == "plan" else f"/v1/plans/{plan}/variants/{variant}"
+    api.post(f"{path}/archive")
+
+    back = api.post(f"{path}/unarchive")
+
+    assert (back.status, back["archived_at"]) == (200, None)
+    assert subscribe(api, variant)["plan_variant_id"] == variant
+    # again it changes nothing, and leaves no record
+    assert api.post(f"{path}/unarchive").json == back.json
+    with environment_scope(acme.test.id):
+        assert AuditRecord.objects.filter(action__endswith=".unarchived").count() == 1
+
+
+def test_a_variant_of_an_archived_plan_comes_back_with_its_plan(api: Api) -> None:
+    plan = make_plan(api)
+    variant, other = make_variant(api, plan), make_variant(api, plan, name="Other")
+    for path in (
+        f"/v1/plans/{plan}/variants/{variant}",
+        f"/v1/plans/{plan}/variants/{other}",
+        f"/v1/plans/{plan}",
+    ):
+        api.post(f"{path}/archive")
+
+    api.post(f"/v1/plans/{plan}/variants/{variant}/unarchive")
+    assert subscribe(api, variant).refusal() == (409, "plan-variant-archived")
+    api.post(f"/v1/plans/{plan}/unarchive")
+
+    assert subscribe(api, variant)["plan_variant_id"] == variant
+    assert subscribe(api, other, "another").refusal() == (409, "plan-variant-archived")
+
+
+def test_a_superseded_variant_that_comes_back_is_superseded(api: Api) -> None:
+    plan = make_plan(api)
+    variant = make_variant(api, plan)
+    subscribe(api, variant)
+    api.patch(f"/v1/plans/{plan}/variants/{variant}", {"billing_cycle": "yearly"})
+    api.post(f"/v1/plans/{plan}/variants/{variant}/archive")
+
+    api.post(f"/v1/plans/{plan}/variants/{variant}/unarchive")
+
+    assert subscribe(api, variant, "another").refusal() == (409, "plan-variant-archived")
 
 
 def test_a_fallback_leads_to_its_newest_version(api: Api) -> None:

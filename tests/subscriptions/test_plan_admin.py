@@ -245,6 +245,28 @@ def test_a_plan_and_a_variant_are_archived_for_a_reason(desk, api, acme):
         assert [record.reason for record in reasons] == ["Nobody wants it", "Over"]
 
 
+def test_a_plan_and_a_variant_are_sold_again_for_a_reason(desk, api, acme):
+    plan = make_plan(api)
+    variant = make_variant(api, plan)
+    assert "Sell again" not in desk.open(f"{PLANS}{plan}/change/")
+    desk.send(f"{VARIANTS}{variant}/archive/", {"reason": "Oops"})
+    desk.send(f"{PLANS}{plan}/archive/", {"reason": "Oops"})
+    # a variant has its button when its plan is sold
+    assert f"{VARIANTS}{variant}/unarchive/" not in desk.open(f"{VARIANTS}{variant}/change/")
+
+    assert f"{PLANS}{plan}/unarchive/" in desk.open(f"{PLANS}{plan}/change/")
+    assert desk.send(f"{PLANS}{plan}/unarchive/", {"reason": ""}).status_code == 422
+    assert desk.send(f"{PLANS}{plan}/unarchive/", {"reason": "By mistake"}).status_code == 302
+    assert f"{VARIANTS}{variant}/unarchive/" in desk.open(f"{VARIANTS}{variant}/change/")
+    assert desk.send(f"{VARIANTS}{variant}/unarchive/", {"reason": "That too"}).status_code == 302
+
+    shown = catalogue(api)
+    assert (shown["archived_at"], shown["variants"][0]["archived_at"]) == (None, None)
+    with environment_scope(acme.test.id):
+        records = AuditRecord.objects.filter(action__endswith=".unarchived").order_by("id")
+        assert [record.reason for record in records] == ["By mistake", "That too"]
+
+
 def test_a_plan_is_renamed(desk, api):
     plan = make_plan(api, features={"sso": True})
     assert desk.send(f"{PLANS}{plan}/edit/", {**PLAN, "name": "API"}).status_code == 302
@@ -294,6 +316,8 @@ def test_who_may_not_sell_is_refused(api, acme, role):
         f"{PLANS}{plan}/edit/",
         f"{PLANS}{plan}/sell/",
         f"{PLANS}{plan}/archive/",
+        f"{PLANS}{plan}/unarchive/",
+        f"{VARIANTS}{variant}/unarchive/",
         f"{VARIANTS}{variant}/edit/",
         f"{VARIANTS}{variant}/archive/",
         f"{VARIANTS}{variant}/grants/add/",

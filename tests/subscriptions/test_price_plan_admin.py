@@ -134,7 +134,7 @@ def test_what_makes_no_sense_is_said_at_the_form_and_makes_nothing(desk, api, mo
     assert api.get("/v1/price-plans")["data"] == []
 
 
-def test_it_is_renamed_deprecated_sold_again_and_archived(desk, api, acme):
+def test_it_is_renamed_deprecated_sold_again_archived_and_sold_once_more(desk, api, acme):
     make_price_plan(api)
     base = page(acme, "plan_fee")
 
@@ -147,6 +147,9 @@ def test_it_is_renamed_deprecated_sold_again_and_archived(desk, api, acme):
     assert desk.send(f"{base}archive/", {"reason": "done"}).status_code == 302
     assert api.get("/v1/price-plans/plan_fee")["archived_at"] is not None
     assert "New version" not in desk.open(f"{base}change/")
+    assert desk.send(f"{base}unarchive/", {"reason": "done too soon"}).status_code == 302
+    assert api.get("/v1/price-plans/plan_fee")["archived_at"] is None
+    assert "New version" in desk.open(f"{base}change/")
 
 
 def test_subscribers_are_moved_from_its_page(desk, api, acme):

@@ -124,6 +124,17 @@ def test_an_archived_one_takes_no_version(api: Api, acme: Character) -> None:
         assert PricePlanVersion.objects.count() == 1
 
 
+def test_an_archived_one_is_sold_again_under_the_id_that_no_other_could_have(api: Api) -> None:
+    make_price_plan(api)
+    api.post("/v1/price-plans/plan_fee/archive")
+
+    back = api.post("/v1/price-plans/plan_fee/unarchive")
+
+    assert (back.status, back["archived_at"], back["status"]) == (200, None, "active")
+    assert api.post("/v1/price-plans/plan_fee/unarchive").json == back.json
+    assert api.post("/v1/price-plans", {**GROWTH, "id": "plan_fee"})["version"] == 2
+
+
 @pytest.mark.parametrize(
     ("more", "code", "field"),
     [
@@ -313,6 +324,7 @@ def test_rivals_do_not_see_it(api: Api, rival: Character) -> None:
         assert stranger.get(f"/v1/price-plans/plan_fee{path}").refusal() == (404, "price-plan-not-found")
     assert stranger.patch("/v1/price-plans/plan_fee", {"name": "x"}).status == 404
     assert stranger.post("/v1/price-plans/plan_fee/archive").status == 404
+    assert stranger.post("/v1/price-plans/plan_fee/unarchive").status == 404
     assert stranger.post("/v1/price-plans/plan_fee/migrate", {}).status == 404
     # and the same id is theirs to use
     assert make_price_plan(stranger)["version"] == 1
