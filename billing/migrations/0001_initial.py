@@ -181,8 +181,8 @@ class Migration(migrations.Migration):
                         fields=["account", "effective_at"],
                         name="blocks_that_start_later",
                     ),
-                    models.Index(fields=["account", "-id"], name="blocks_of_an_account"),
-                    models.Index(fields=["environment", "-id"], name="blocks_newest_first"),
+                    models.Index(fields=["account", "id"], name="blocks_of_an_account"),
+                    models.Index(fields=["environment", "id"], name="blocks_newest_first"),
                 ],
                 "constraints": [
                     models.UniqueConstraint(
@@ -271,8 +271,8 @@ class Migration(migrations.Migration):
                         fields=["account", "expires_at"],
                         name="open_holds_by_end",
                     ),
-                    models.Index(fields=["account", "-id"], name="holds_of_an_account"),
-                    models.Index(fields=["environment", "-id"], name="holds_newest_first"),
+                    models.Index(fields=["account", "id"], name="holds_of_an_account"),
+                    models.Index(fields=["environment", "id"], name="holds_newest_first"),
                     models.Index(
                         condition=models.Q(("ended_at__isnull", False)),
                         fields=["account", "ended_at"],
@@ -554,7 +554,7 @@ class Migration(migrations.Migration):
                 "db_table": "billing_verification_run",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="verification_runs_newest_first")
+                    models.Index(fields=["environment", "id"], name="verification_runs_newest_first")
                 ],
             },
         ),
@@ -591,7 +591,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "billing_topup_package",
                 "ordering": ("-id",),
-                "indexes": [models.Index(fields=["environment", "-id"], name="packages_newest_first")],
+                "indexes": [models.Index(fields=["environment", "id"], name="packages_newest_first")],
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(
@@ -759,8 +759,8 @@ class Migration(migrations.Migration):
                 "db_table": "billing_topup",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["account", "-id"], name="topups_of_an_account"),
-                    models.Index(fields=["environment", "-id"], name="topups_newest_first"),
+                    models.Index(fields=["account", "id"], name="topups_of_an_account"),
+                    models.Index(fields=["environment", "id"], name="topups_newest_first"),
                 ],
                 "constraints": [
                     models.UniqueConstraint(
@@ -835,7 +835,7 @@ class Migration(migrations.Migration):
                 "ordering": ("-id",),
                 "indexes": [
                     models.Index(fields=["account", "requested_at"], name="topup_requests_by_month"),
-                    models.Index(fields=["environment", "-id"], name="topup_requests_newest_first"),
+                    models.Index(fields=["environment", "id"], name="topup_requests_newest_first"),
                 ],
                 "constraints": [
                     models.UniqueConstraint(
@@ -1022,9 +1022,9 @@ class Migration(migrations.Migration):
                 "db_table": "billing_invoice",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="invoices_newest_first"),
-                    models.Index(fields=["customer", "-id"], name="invoices_of_a_customer"),
-                    models.Index(fields=["environment", "status", "-id"], name="invoices_by_status"),
+                    models.Index(fields=["environment", "id"], name="invoices_newest_first"),
+                    models.Index(fields=["customer", "id"], name="invoices_of_a_customer"),
+                    models.Index(fields=["environment", "status", "id"], name="invoices_by_status"),
                     models.Index(
                         condition=models.Q(("next_charge_at__isnull", False)),
                         fields=["next_charge_at", "id"],
@@ -1183,7 +1183,7 @@ class Migration(migrations.Migration):
                 "db_table": "billing_credit_note",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="credit_notes_newest_first"),
+                    models.Index(fields=["environment", "id"], name="credit_notes_newest_first"),
                     models.Index(
                         condition=models.Q(("refund_status", "pending")),
                         fields=["refund_ask_at"],
@@ -1378,7 +1378,7 @@ class Migration(migrations.Migration):
                 "ordering": ("position",),
                 "indexes": [
                     models.Index(fields=["series", "id"], name="lines_of_a_series"),
-                    models.Index(fields=["subscription_id", "-id"], name="lines_of_a_subscription"),
+                    models.Index(fields=["subscription_id", "id"], name="lines_of_a_subscription"),
                 ],
                 "constraints": [
                     models.UniqueConstraint(
@@ -1479,7 +1479,7 @@ class Migration(migrations.Migration):
                 "db_table": "billing_payment",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="payments_newest_first"),
+                    models.Index(fields=["environment", "id"], name="payments_newest_first"),
                     models.Index(
                         condition=models.Q(("ask_again_at__isnull", False)),
                         fields=["ask_again_at"],
@@ -1641,7 +1641,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "billing_reconciliation",
                 "ordering": ("-id",),
-                "indexes": [models.Index(fields=["environment", "-id"], name="reconciliations_newest_first")],
+                "indexes": [models.Index(fields=["environment", "id"], name="reconciliations_newest_first")],
             },
         ),
     ]

@@ -77,7 +77,7 @@ class TopupRequest(models.Model):
         )
         indexes = (
             models.Index(fields=("account", "requested_at"), name="topup_requests_by_month"),
-            models.Index(fields=("environment", "-id"), name="topup_requests_newest_first"),
+            models.Index(fields=("environment", "id"), name="topup_requests_newest_first"),
         )
 
     def __str__(self) -> str:

@@ -106,8 +106,8 @@ class CreditBlock(models.Model):
                 name="blocks_that_start_later",
                 condition=Q(state="pending"),
             ),
-            models.Index(fields=("account", "-id"), name="blocks_of_an_account"),
-            models.Index(fields=("environment", "-id"), name="blocks_newest_first"),
+            models.Index(fields=("account", "id"), name="blocks_of_an_account"),
+            models.Index(fields=("environment", "id"), name="blocks_newest_first"),
         )
 
     def __str__(self) -> str:

@@ -66,7 +66,7 @@ class CreditNote(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("environment", "-id"), name="credit_notes_newest_first"),
+            models.Index(fields=("environment", "id"), name="credit_notes_newest_first"),
             models.Index(
                 fields=("refund_ask_at",), name="refunds_under_way", condition=Q(refund_status="pending")
             ),

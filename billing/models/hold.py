@@ -67,8 +67,8 @@ class Hold(models.Model):
             models.Index(
                 fields=("account", "ended_at"), name="ended_holds_by_end", condition=Q(ended_at__isnull=False)
             ),
-            models.Index(fields=("account", "-id"), name="holds_of_an_account"),
-            models.Index(fields=("environment", "-id"), name="holds_newest_first"),
+            models.Index(fields=("account", "id"), name="holds_of_an_account"),
+            models.Index(fields=("environment", "id"), name="holds_newest_first"),
         )
 
     def __str__(self) -> str:

@@ -113,9 +113,9 @@ class Invoice(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("environment", "-id"), name="invoices_newest_first"),
-            models.Index(fields=("customer", "-id"), name="invoices_of_a_customer"),
-            models.Index(fields=("environment", "status", "-id"), name="invoices_by_status"),
+            models.Index(fields=("environment", "id"), name="invoices_newest_first"),
+            models.Index(fields=("customer", "id"), name="invoices_of_a_customer"),
+            models.Index(fields=("environment", "status", "id"), name="invoices_by_status"),
             models.Index(
                 fields=("next_charge_at", "id"),
                 name="invoices_to_charge_again",
@@ -218,7 +218,7 @@ class InvoiceLine(models.Model):
         )
         indexes = (
             models.Index(fields=("series", "id"), name="lines_of_a_series"),
-            models.Index(fields=("subscription_id", "-id"), name="lines_of_a_subscription"),
+            models.Index(fields=("subscription_id", "id"), name="lines_of_a_subscription"),
         )
 
     def __str__(self) -> str:

@@ -81,7 +81,7 @@ class Payment(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("environment", "-id"), name="payments_newest_first"),
+            models.Index(fields=("environment", "id"), name="payments_newest_first"),
             models.Index(
                 fields=("ask_again_at",),
                 name="payments_to_ask_about",
@@ -166,7 +166,7 @@ class Reconciliation(models.Model):
     class Meta:
         db_table = "billing_reconciliation"
         ordering = ("-id",)
-        indexes = (models.Index(fields=("environment", "-id"), name="reconciliations_newest_first"),)
+        indexes = (models.Index(fields=("environment", "id"), name="reconciliations_newest_first"),)
 
     def __str__(self) -> str:
         return f"{self.begin:%Y-%m-%d} to {self.end:%Y-%m-%d}"

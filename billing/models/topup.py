@@ -42,7 +42,7 @@ class TopupPackage(models.Model):
                 name="package_credits_live_for_a_while",
             ),
         )
-        indexes = (models.Index(fields=("environment", "-id"), name="packages_newest_first"),)
+        indexes = (models.Index(fields=("environment", "id"), name="packages_newest_first"),)
 
     def __str__(self) -> str:
         return self.name
@@ -94,8 +94,8 @@ class Topup(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("account", "-id"), name="topups_of_an_account"),
-            models.Index(fields=("environment", "-id"), name="topups_newest_first"),
+            models.Index(fields=("account", "id"), name="topups_of_an_account"),
+            models.Index(fields=("environment", "id"), name="topups_newest_first"),
         )
 
     def __str__(self) -> str:

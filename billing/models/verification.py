@@ -29,7 +29,7 @@ class VerificationRun(models.Model):
     class Meta:
         db_table = "billing_verification_run"
         ordering = ("-id",)
-        indexes = (models.Index(fields=("environment", "-id"), name="verification_runs_newest_first"),)
+        indexes = (models.Index(fields=("environment", "id"), name="verification_runs_newest_first"),)
 
     def __str__(self) -> str:
         return "in order" if self.ok else f"{self.faults} faults"

@@ -222,7 +222,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "customers_customer",
                 "ordering": ("-id",),
-                "indexes": [models.Index(fields=["environment", "-id"], name="customers_newest_first")],
+                "indexes": [models.Index(fields=["environment", "id"], name="customers_newest_first")],
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("environment", "public_id"), name="a_customer_id_is_unique_in_its_environment"
@@ -289,8 +289,8 @@ class Migration(migrations.Migration):
                 "db_table": "customers_audit_record",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="audit_newest_first"),
-                    models.Index(fields=["environment", "customer_id", "-id"], name="audit_of_a_customer"),
+                    models.Index(fields=["environment", "id"], name="audit_newest_first"),
+                    models.Index(fields=["environment", "customer_id", "id"], name="audit_of_a_customer"),
                     models.Index(
                         fields=["environment", "object_type", "object_id"], name="audit_of_an_object"
                     ),
@@ -332,7 +332,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "customers_api_key",
                 "ordering": ("-id",),
-                "indexes": [models.Index(fields=["environment", "-id"], name="api_keys_newest_first")],
+                "indexes": [models.Index(fields=["environment", "id"], name="api_keys_newest_first")],
             },
         ),
         migrations.CreateModel(
@@ -408,7 +408,7 @@ class Migration(migrations.Migration):
                 "db_table": "customers_outbox_event",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="webhook_events_newest_first"),
+                    models.Index(fields=["environment", "id"], name="webhook_events_newest_first"),
                     models.Index(
                         condition=models.Q(("dispatched_at__isnull", True)),
                         fields=["environment", "id"],
@@ -481,7 +481,7 @@ class Migration(migrations.Migration):
                 "db_table": "customers_job",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="jobs_newest_first"),
+                    models.Index(fields=["environment", "id"], name="jobs_newest_first"),
                     models.Index(
                         condition=models.Q(("state__in", ("queued", "running"))),
                         fields=["id"],
@@ -598,7 +598,7 @@ class Migration(migrations.Migration):
                 "db_table": "customers_webhook_endpoint",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="webhook_endpoints_newest_first")
+                    models.Index(fields=["environment", "id"], name="webhook_endpoints_newest_first")
                 ],
                 "constraints": [
                     models.CheckConstraint(
@@ -671,10 +671,10 @@ class Migration(migrations.Migration):
                 "db_table": "customers_webhook_delivery",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="deliveries_newest_first"),
-                    models.Index(fields=["endpoint", "-id"], name="deliveries_of_an_endpoint"),
+                    models.Index(fields=["environment", "id"], name="deliveries_newest_first"),
+                    models.Index(fields=["endpoint", "id"], name="deliveries_of_an_endpoint"),
                     models.Index(
-                        fields=["environment", "customer_id", "-id"], name="deliveries_of_a_customer"
+                        fields=["environment", "customer_id", "id"], name="deliveries_of_a_customer"
                     ),
                     models.Index(
                         condition=models.Q(("state", "pending")),
@@ -683,7 +683,7 @@ class Migration(migrations.Migration):
                     ),
                     models.Index(
                         condition=models.Q(("state", "dead")),
-                        fields=["environment", "-id"],
+                        fields=["environment", "id"],
                         name="deliveries_dead",
                     ),
                 ],
@@ -754,7 +754,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "customers_webhook_attempt",
                 "ordering": ("-id",),
-                "indexes": [models.Index(fields=["endpoint", "-id"], name="attempts_at_an_endpoint")],
+                "indexes": [models.Index(fields=["endpoint", "id"], name="attempts_at_an_endpoint")],
             },
         ),
         migrations.CreateModel(
@@ -880,7 +880,7 @@ class Migration(migrations.Migration):
                 "ordering": ("-id",),
                 "permissions": (("break_glass", "Can act alone above a limit"),),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="approvals_newest_first"),
+                    models.Index(fields=["environment", "id"], name="approvals_newest_first"),
                     models.Index(
                         condition=models.Q(("state", "pending")),
                         fields=["environment", "expires_at"],
@@ -1046,7 +1046,7 @@ class Migration(migrations.Migration):
                 "db_table": "customers_import",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="imports_newest_first"),
+                    models.Index(fields=["environment", "id"], name="imports_newest_first"),
                     models.Index(fields=["environment", "file_sha256"], name="imports_of_a_file"),
                 ],
                 "constraints": [
@@ -1281,8 +1281,8 @@ class Migration(migrations.Migration):
                 "db_table": "customers_customer_note",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="notes_newest_first"),
-                    models.Index(fields=["customer", "-created_at", "-id"], name="notes_of_a_customer"),
+                    models.Index(fields=["environment", "id"], name="notes_newest_first"),
+                    models.Index(fields=["customer", "created_at", "id"], name="notes_of_a_customer"),
                 ],
                 "constraints": [
                     models.CheckConstraint(

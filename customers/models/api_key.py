@@ -26,7 +26,7 @@ class ApiKey(models.Model):
     class Meta:
         db_table = "customers_api_key"
         ordering = ("-id",)
-        indexes = (models.Index(fields=("environment", "-id"), name="api_keys_newest_first"),)
+        indexes = (models.Index(fields=("environment", "id"), name="api_keys_newest_first"),)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.hint})"

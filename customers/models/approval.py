@@ -91,7 +91,7 @@ class Approval(models.Model):
             models.CheckConstraint(condition=models.Q(amount__gte=0), name="an_approval_is_for_an_amount"),
         )
         indexes = (
-            models.Index(fields=("environment", "-id"), name="approvals_newest_first"),
+            models.Index(fields=("environment", "id"), name="approvals_newest_first"),
             models.Index(
                 fields=("environment", "expires_at"),
                 name="approvals_that_wait",

@@ -26,8 +26,8 @@ class AuditRecord(models.Model):
         db_table = "customers_audit_record"
         ordering = ("-id",)
         indexes = (
-            models.Index(fields=("environment", "-id"), name="audit_newest_first"),
-            models.Index(fields=("environment", "customer_id", "-id"), name="audit_of_a_customer"),
+            models.Index(fields=("environment", "id"), name="audit_newest_first"),
+            models.Index(fields=("environment", "customer_id", "id"), name="audit_of_a_customer"),
             models.Index(fields=("environment", "object_type", "object_id"), name="audit_of_an_object"),
             models.Index(fields=("environment", "request_id"), name="audit_of_a_request"),
         )

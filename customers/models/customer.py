@@ -76,7 +76,7 @@ class Customer(models.Model):
             ),
         )
         # The trigram index behind the search is in the migration that makes its function.
-        indexes = (models.Index(fields=("environment", "-id"), name="customers_newest_first"),)
+        indexes = (models.Index(fields=("environment", "id"), name="customers_newest_first"),)
 
     def __str__(self) -> str:
         return self.label

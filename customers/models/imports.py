@@ -76,7 +76,7 @@ class ImportBatch(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("environment", "-id"), name="imports_newest_first"),
+            models.Index(fields=("environment", "id"), name="imports_newest_first"),
             models.Index(fields=("environment", "file_sha256"), name="imports_of_a_file"),
         )
 

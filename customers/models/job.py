@@ -58,7 +58,7 @@ class Job(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("environment", "-id"), name="jobs_newest_first"),
+            models.Index(fields=("environment", "id"), name="jobs_newest_first"),
             models.Index(
                 fields=("id",), name="jobs_to_do", condition=models.Q(state__in=("queued", "running"))
             ),

@@ -39,8 +39,8 @@ class CustomerNote(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("environment", "-id"), name="notes_newest_first"),
-            models.Index(fields=("customer", "-created_at", "-id"), name="notes_of_a_customer"),
+            models.Index(fields=("environment", "id"), name="notes_newest_first"),
+            models.Index(fields=("customer", "created_at", "id"), name="notes_of_a_customer"),
         )
 
     def __str__(self) -> str:

@@ -42,7 +42,7 @@ class OutboxEvent(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("environment", "-id"), name="webhook_events_newest_first"),
+            models.Index(fields=("environment", "id"), name="webhook_events_newest_first"),
             models.Index(
                 fields=("environment", "id"),
                 name="webhook_events_to_hand_out",

@@ -64,7 +64,7 @@ class WebhookEndpoint(models.Model):
                 name="webhook_endpoint_is_active_paused_or_disabled",
             ),
         )
-        indexes = (models.Index(fields=("environment", "-id"), name="webhook_endpoints_newest_first"),)
+        indexes = (models.Index(fields=("environment", "id"), name="webhook_endpoints_newest_first"),)
 
     def __str__(self) -> str:
         return self.url
@@ -113,16 +113,16 @@ class WebhookDelivery(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("environment", "-id"), name="deliveries_newest_first"),
-            models.Index(fields=("endpoint", "-id"), name="deliveries_of_an_endpoint"),
-            models.Index(fields=("environment", "customer_id", "-id"), name="deliveries_of_a_customer"),
+            models.Index(fields=("environment", "id"), name="deliveries_newest_first"),
+            models.Index(fields=("endpoint", "id"), name="deliveries_of_an_endpoint"),
+            models.Index(fields=("environment", "customer_id", "id"), name="deliveries_of_a_customer"),
             models.Index(
                 fields=("endpoint", "lane", "sequence"),
                 name="deliveries_waiting_in_order",
                 condition=models.Q(state="pending"),
             ),
             models.Index(
-                fields=("environment", "-id"), name="deliveries_dead", condition=models.Q(state="dead")
+                fields=("environment", "id"), name="deliveries_dead", condition=models.Q(state="dead")
             ),
         )
 
@@ -210,7 +210,7 @@ class WebhookAttempt(models.Model):
     class Meta:
         db_table = "customers_webhook_attempt"
         ordering = ("-id",)
-        indexes = (models.Index(fields=("endpoint", "-id"), name="attempts_at_an_endpoint"),)
+        indexes = (models.Index(fields=("endpoint", "id"), name="attempts_at_an_endpoint"),)
 
     def __str__(self) -> str:
         return f"{self.number}"

@@ -78,7 +78,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "billable metric",
                 "db_table": "metering_metric",
                 "ordering": ("-id",),
-                "indexes": [models.Index(fields=["environment", "-id"], name="metrics_newest_first")],
+                "indexes": [models.Index(fields=["environment", "id"], name="metrics_newest_first")],
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("environment", "key"), name="a_metric_key_is_unique_in_its_environment"
@@ -205,7 +205,7 @@ class Migration(migrations.Migration):
                 "db_table": "metering_rule",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="rules_newest_first"),
+                    models.Index(fields=["environment", "id"], name="rules_newest_first"),
                     models.Index(
                         condition=models.Q(("customer__isnull", False)),
                         fields=["environment", "customer"],
@@ -371,7 +371,7 @@ class Migration(migrations.Migration):
                 "db_table": "metering_usage_event",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "-id"], name="events_newest_first"),
+                    models.Index(fields=["environment", "id"], name="events_newest_first"),
                     models.Index(fields=["customer", "metric", "received_at"], name="events_as_received"),
                     django.contrib.postgres.indexes.BrinIndex(
                         autosummarize=True,
@@ -573,8 +573,8 @@ class Migration(migrations.Migration):
                 "db_table": "metering_reservation",
                 "ordering": ("-pk",),
                 "indexes": [
-                    models.Index(fields=["customer", "-hold"], name="reservations_of_a_customer"),
-                    models.Index(fields=["environment", "-hold"], name="reservations_newest_first"),
+                    models.Index(fields=["customer", "hold"], name="reservations_of_a_customer"),
+                    models.Index(fields=["environment", "hold"], name="reservations_newest_first"),
                 ],
                 "constraints": [
                     models.UniqueConstraint(

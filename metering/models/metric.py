@@ -71,7 +71,7 @@ class BillableMetric(models.Model):
                 name="percentile_and_only_it_has_a_percentile_from_0_to_100",
             ),
         )
-        indexes = (models.Index(fields=("environment", "-id"), name="metrics_newest_first"),)
+        indexes = (models.Index(fields=("environment", "id"), name="metrics_newest_first"),)
 
     def __str__(self) -> str:
         return self.key

@@ -62,8 +62,8 @@ class Reservation(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("customer", "-hold"), name="reservations_of_a_customer"),
-            models.Index(fields=("environment", "-hold"), name="reservations_newest_first"),
+            models.Index(fields=("customer", "hold"), name="reservations_of_a_customer"),
+            models.Index(fields=("environment", "hold"), name="reservations_newest_first"),
         )
 
     def __str__(self) -> str:

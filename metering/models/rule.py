@@ -75,7 +75,7 @@ class MeteringRule(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("environment", "-id"), name="rules_newest_first"),
+            models.Index(fields=("environment", "id"), name="rules_newest_first"),
             models.Index(
                 fields=("environment", "customer"),
                 condition=Q(customer__isnull=False),

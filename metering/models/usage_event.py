@@ -74,7 +74,7 @@ class UsageEvent(models.Model):
             models.CheckConstraint(condition=models.Q(cost_mc__gte=0), name="usage_cost_is_not_negative"),
         )
         indexes = (
-            models.Index(fields=("environment", "-id"), name="events_newest_first"),
+            models.Index(fields=("environment", "id"), name="events_newest_first"),
             models.Index(fields=("customer", "metric", "received_at"), name="events_as_received"),
             # Rows lie in about the order of their transactions, so a few pages of index lead to the newest. Its upkeep
             # costs an insert next to nothing.

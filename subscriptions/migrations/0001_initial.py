@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "subscriptions_plan",
                 "ordering": ("-id",),
-                "indexes": [models.Index(fields=["environment", "-id"], name="plans_newest_first")],
+                "indexes": [models.Index(fields=["environment", "id"], name="plans_newest_first")],
             },
         ),
         migrations.CreateModel(
@@ -125,7 +125,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "subscriptions_price_plan",
                 "ordering": ("-id",),
-                "indexes": [models.Index(fields=["environment", "-id"], name="price_plans_newest_first")],
+                "indexes": [models.Index(fields=["environment", "id"], name="price_plans_newest_first")],
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("environment", "key"), name="a_price_plan_id_is_unique_in_its_environment"
@@ -307,7 +307,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "subscriptions_plan_variant",
                 "ordering": ("-id",),
-                "indexes": [models.Index(fields=["environment", "-id"], name="variants_newest_first")],
+                "indexes": [models.Index(fields=["environment", "id"], name="variants_newest_first")],
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("environment", "family", "version"), name="a_variant_has_each_version_once"
@@ -566,7 +566,7 @@ class Migration(migrations.Migration):
                         fields=["environment", "next_due_at"],
                         name="subscriptions_by_what_is_next",
                     ),
-                    models.Index(fields=["environment", "-id"], name="subscriptions_newest_first"),
+                    models.Index(fields=["environment", "id"], name="subscriptions_newest_first"),
                     models.Index(
                         condition=models.Q(("failed_at__isnull", False)),
                         fields=["environment", "failed_at"],
@@ -763,7 +763,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "subscriptions_change",
                 "ordering": ("-id",),
-                "indexes": [models.Index(fields=["subscription", "-id"], name="changes_of_a_subscription")],
+                "indexes": [models.Index(fields=["subscription", "id"], name="changes_of_a_subscription")],
             },
         ),
         migrations.CreateModel(
@@ -967,7 +967,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "subscriptions_charge_series",
-                "indexes": [models.Index(fields=["subscription", "-id"], name="series_of_a_subscription")],
+                "indexes": [models.Index(fields=["subscription", "id"], name="series_of_a_subscription")],
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("environment", "period", "term", "charge_key"),

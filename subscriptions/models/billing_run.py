@@ -35,7 +35,7 @@ class ChargeSeries(models.Model):
                 name="a_charge_of_a_term_has_one_series_per_period",
             ),
         )
-        indexes = (models.Index(fields=("subscription", "-id"), name="series_of_a_subscription"),)
+        indexes = (models.Index(fields=("subscription", "id"), name="series_of_a_subscription"),)
 
     def __str__(self) -> str:
         return f"{self.charge_key} of {self.period_id}"

@@ -39,7 +39,7 @@ class Plan(models.Model):
     class Meta:
         db_table = "subscriptions_plan"
         ordering = ("-id",)
-        indexes = (models.Index(fields=("environment", "-id"), name="plans_newest_first"),)
+        indexes = (models.Index(fields=("environment", "id"), name="plans_newest_first"),)
 
     def __str__(self) -> str:
         return self.name
@@ -100,7 +100,7 @@ class PlanVariant(models.Model):
                 name="variant_price_has_a_currency",
             ),
         )
-        indexes = (models.Index(fields=("environment", "-id"), name="variants_newest_first"),)
+        indexes = (models.Index(fields=("environment", "id"), name="variants_newest_first"),)
 
     def __str__(self) -> str:
         return f"{self.name} v{self.version}" if self.version > 1 else self.name

@@ -33,7 +33,7 @@ class PricePlan(models.Model):
                 fields=("environment", "key"), name="a_price_plan_id_is_unique_in_its_environment"
             ),
         )
-        indexes = (models.Index(fields=("environment", "-id"), name="price_plans_newest_first"),)
+        indexes = (models.Index(fields=("environment", "id"), name="price_plans_newest_first"),)
 
     def __str__(self) -> str:
         return self.name

@@ -116,7 +116,7 @@ class Subscription(models.Model):
                 name="subscriptions_by_what_is_next",
                 condition=Q(next_due_at__isnull=False, failed_at__isnull=True),
             ),
-            models.Index(fields=("environment", "-id"), name="subscriptions_newest_first"),
+            models.Index(fields=("environment", "id"), name="subscriptions_newest_first"),
             models.Index(
                 fields=("environment", "failed_at"),
                 name="subscriptions_that_failed",
@@ -286,7 +286,7 @@ class SubscriptionChange(models.Model):
     class Meta:
         db_table = "subscriptions_change"
         ordering = ("-id",)
-        indexes = (models.Index(fields=("subscription", "-id"), name="changes_of_a_subscription"),)
+        indexes = (models.Index(fields=("subscription", "id"), name="changes_of_a_subscription"),)
 
     def __str__(self) -> str:
         return f"{self.what} at {self.occurred_at}"
