@@ -163,17 +163,37 @@ def _burned(days: list[DayOfMetric]) -> dict[date, int]:
 
 
 def _tiles(numbers: _Numbers) -> Iterator[Tile]:
-    totals, customers = numbers.credits, numbers.customers
+    """First what waits for a person, last whether all is well."""
     if numbers.customers.approvals.waiting:
-        yield Tile(
-            label="Waiting for approval",
-            value=f"{numbers.customers.approvals.waiting:,}",
-            note="a second person decides",
-            url=list_url(Approval),
-            icon="approval",
-            tone="warning",
-        )
-    yield Tile(
+        yield _approvals_tile(numbers.customers.approvals.waiting)
+    yield _outstanding_tile(numbers.credits)
+    yield from _today_tiles(numbers)
+    yield _customers_tile(numbers.customers)
+    if numbers.subscriptions.live or numbers.subscriptions.parked:
+        yield from _subscription_tiles(numbers.subscriptions)
+    if not numbers.invoices.is_empty:
+        yield _invoices_tile(numbers.invoices)
+    yield _holds_tile(numbers.credits)
+    yield _low_tile(numbers.low, numbers.credits)
+    yield _webhooks_tile(numbers.customers)
+    if numbers.customers.webhooks.endpoints:
+        yield _endpoints_tile(numbers.customers.webhooks)
+    yield _health_tile(numbers.health)
+
+
+def _approvals_tile(waiting: int) -> Tile:
+    return Tile(
+        label="Waiting for approval",
+        value=f"{waiting:,}",
+        note="a second person decides",
+        url=list_url(Approval),
+        icon="approval",
+        tone="warning",
+    )
+
+
+def _outstanding_tile(totals: CreditTotals) -> Tile:
+    return Tile(
         label="Credits outstanding",
         value=credits_text(totals.outstanding_mc),
         unit="credits",
@@ -181,7 +201,9 @@ def _tiles(numbers: _Numbers) -> Iterator[Tile]:
         url=list_url(CreditBlock, state__exact="live"),
         icon="account_balance_wallet",
     )
-    events = sum(each.events for each in numbers.usage)
+
+
+def _today_tiles(numbers: _Numbers) -> Iterator[Tile]:
     yield Tile(
         label="Burned today",
         value=credits_text(numbers.burned.get(numbers.today, 0)),
@@ -192,41 +214,42 @@ def _tiles(numbers: _Numbers) -> Iterator[Tile]:
     )
     yield Tile(
         label="Events today",
-        value=f"{events:,}",
+        value=f"{sum(each.events for each in numbers.usage):,}",
         note=_plural(len(numbers.usage), "metric"),
         url=list_url(UsageEvent, day=numbers.today),
         icon="bolt",
     )
-    yield Tile(
+
+
+def _customers_tile(totals: CustomerTotals) -> Tile:
+    return Tile(
         label="Customers",
-        value=f"{customers.customers:,}",
+        value=f"{totals.customers:,}",
         note="not counting deleted ones",
         url=list_url(Customer),
         icon="group",
     )
-    if numbers.subscriptions.live or numbers.subscriptions.parked:
-        yield from _subscription_tiles(numbers.subscriptions)
-    if not numbers.invoices.is_empty:
-        yield _invoices_tile(numbers.invoices)
-    yield Tile(
+
+
+def _holds_tile(totals: CreditTotals) -> Tile:
+    return Tile(
         label="Open holds",
         value=f"{totals.open_holds:,}",
         note=f"{credits_text(totals.reserved_mc)} credits reserved",
         url=list_url(Hold, state__exact="active"),
         icon="lock_clock",
     )
-    yield Tile(
+
+
+def _low_tile(low: int, totals: CreditTotals) -> Tile:
+    return Tile(
         label="Low balances",
-        value=f"{numbers.low:,}",
+        value=f"{low:,}",
         note=f"{totals.overdrawn:,} in overdraft",
         url=list_url(Customer, balance="low"),
         icon="trending_down",
-        tone="warning" if numbers.low else "good",
+        tone="warning" if low else "good",
     )
-    yield _webhooks_tile(customers)
-    if customers.webhooks.endpoints:
-        yield _endpoints_tile(customers.webhooks)
-    yield _health_tile(numbers.health)
 
 
 def _subscription_tiles(totals: SubscriptionTotals) -> Iterator[Tile]:
