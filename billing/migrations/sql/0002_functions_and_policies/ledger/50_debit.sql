@@ -133,7 +133,7 @@ BEGIN
     last_entry_at = greatest(p_now, t.last_entry_at)
   WHERE t.customer_id = p_account AND t.environment_id = p_environment
     AND (least(t.next_change_at, t.catch_up_at) <= greatest(p_now, t.last_entry_at)) IS NOT TRUE
-    AND t.balance_mc - t.reserved_mc - greatest(0, t.low_balance_at_mc + 1, t.auto_topup_at_mc + 1) >= p_amount
+    AND t.balance_mc - t.reserved_mc - p_amount > greatest(-1, t.low_balance_at_mc, t.auto_topup_at_mc)
     AND NOT (t.has_scoped_blocks OR t.low_balance_told OR t.topup_is_requested)
   RETURNING t.balance_mc, t.reserved_mc, t.sequence, t.last_entry_at,
     (SELECT e.tells_consumption FROM customers_environment e WHERE e.id = p_environment)
