@@ -121,6 +121,16 @@ def test_what_is_to_be_told_of_is_left_where_an_endpoint_wants_it(
     assert [tuple(row) for row in untold] == ([(10, 90, 2), (20, 80, 2), (30, 60, 3)] if tells else [])
 
 
+def test_debits_of_whom_nobody_named_are_left(kernel: Connection, pair: list[KernelAccount]) -> None:
+    assert plain(kernel, pair, [(1, 10), (3, 30), (2, 20), (3, 30)]) is True
+
+    assert [each.account().balance_mc for each in pair] == [90, 80]
+    assert [[row.amount_mc for row in each.rows("billing_ledger_entry")] for each in pair] == [
+        [100, -10],
+        [100, -20],
+    ]
+
+
 @pytest.mark.parametrize(
     "debits",
     [
@@ -129,7 +139,6 @@ def test_what_is_to_be_told_of_is_left_where_an_endpoint_wants_it(
         pytest.param([(1, 10), (2, 0)], id="nothing"),
         pytest.param([(1, 10), (2, 20), (2, -5)], id="less than nothing"),
         pytest.param([(1, 10)], id="of one account only"),
-        pytest.param([(1, 10), (2, 10), (3, 10)], id="of an account that was not named"),
     ],
 )
 def test_what_is_not_plain_is_left_alone_for_all(
