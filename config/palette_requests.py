@@ -81,7 +81,7 @@ def _remark(term: str, *, found_any: bool) -> Iterator[SearchResult]:
     """What was not searched, and what it means that nothing was found."""
     if has_instant(term):
         title = "" if found_any else "This request stored nothing here"
-        description = "it read, was refused, or repeated an earlier one"
+        description = "it read, was refused, repeated an earlier one, or went to another environment"
     else:
         named = found_any or (_MACHINE_MADE.fullmatch(term) and not _OURS.fullmatch(term))
         title = "Only audit records were searched by request id" if named else ""
