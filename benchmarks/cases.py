@@ -291,6 +291,7 @@ CASES: Final[Mapping[str, Case]] = {
             Aim(name="events per second to naive", of=rate("batch of 100", "naive"), at_least=50),
             Aim(name="events per second to pgbench", of=rate("batch of 100", "pgbench"), at_least=0.85),
             Aim(name="events per second to COPY", of=rate("batch of 100", "COPY"), at_least=0.25),
+            Aim(name="with a customer who is in each, to batches", of=rate("one in each", "batch of 100")),
             Aim(
                 name="server CPU per event to an empty view",
                 of=server("batch of 100", "empty view"),

@@ -90,8 +90,12 @@ def balance(*, secret: str) -> Request:
     return Request(method="GET", path=path, expected_status=200, secret=secret)
 
 
-def batch(*, secret: str) -> Request:
-    body = {"events": [_event("bench_call") for _ in range(EVENTS)]}
+def batch(*, secret: str, with_everybodys: bool = False) -> Request:
+    """Events of customers drawn at random; `with_everybodys`, the first is always the same customer's."""
+    events = [_event("bench_call") for _ in range(EVENTS)]
+    if with_everybodys:
+        events[0]["external_customer_id"] = "bench_00000"
+    body = {"events": events}
     return Request(method="POST", path="/v1/usage/batch", expected_status=202, secret=secret, body=body)
 
 

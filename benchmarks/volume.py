@@ -102,6 +102,9 @@ def batches(instance: Instance, *, connections: int, seconds: float) -> Iterator
     settle(instance.superuser_url)
     yield {
         "batch of 100": partial(each, batch, EVENTS),
+        "one in each": partial(
+            each, partial(batch, request=requests.batch(secret=secret, with_everybodys=True)), EVENTS
+        ),
         "pgbench": partial(
             each, partial(pgbench, instance=instance, script=script, clients=few, seconds=seconds), EVENTS
         ),
