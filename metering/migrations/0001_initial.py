@@ -371,7 +371,6 @@ class Migration(migrations.Migration):
                 "db_table": "metering_usage_event",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["environment", "id"], name="events_newest_first"),
                     models.Index(fields=["customer", "metric", "received_at"], name="events_as_received"),
                     django.contrib.postgres.indexes.BrinIndex(
                         autosummarize=True,

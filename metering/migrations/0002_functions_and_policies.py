@@ -44,6 +44,11 @@ _WATERMARK = """
 INSERT INTO metering_usage_watermark (id, recorded_before)
 VALUES (1, pg_snapshot_xmin(pg_current_snapshot())::text::bigint);
 """
+# By id, and an environment's newest first, in one index.
+_EVENT_KEY = """
+ALTER TABLE metering_usage_event DROP CONSTRAINT metering_usage_event_pkey;
+ALTER TABLE metering_usage_event ADD PRIMARY KEY (environment_id, id);
+"""
 # Partitions take over what the table has by then.
 _FIRST_PARTITIONS = """
 CREATE TABLE metering_usage_event_default PARTITION OF metering_usage_event DEFAULT;
@@ -64,5 +69,6 @@ class Migration(migrations.Migration):
         migrations.RunSQL(_PRIVILEGES, migrations.RunSQL.noop),
         migrations.RunSQL(_SPACE, migrations.RunSQL.noop),
         migrations.RunSQL(_WATERMARK, migrations.RunSQL.noop),
+        migrations.RunSQL(_EVENT_KEY, migrations.RunSQL.noop),
         migrations.RunSQL(_FIRST_PARTITIONS, migrations.RunSQL.noop),
     ]

@@ -30,6 +30,9 @@ class UsageEvent(models.Model):
     rows, none of them can be deleted, and four checks would be a fifth of a hot call.
     """
 
+    # The database's own primary key is (environment, id), as the ledger's is: one index for an event's id and for the
+    # newest events of an environment. Whoever looks one up names the environment; for the application row-level
+    # security does.
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     environment = models.ForeignKey(
         Environment, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
@@ -74,7 +77,6 @@ class UsageEvent(models.Model):
             models.CheckConstraint(condition=models.Q(cost_mc__gte=0), name="usage_cost_is_not_negative"),
         )
         indexes = (
-            models.Index(fields=("environment", "id"), name="events_newest_first"),
             models.Index(fields=("customer", "metric", "received_at"), name="events_as_received"),
             # Rows lie in about the order of their transactions, so a few pages of index lead to the newest. Its upkeep
             # costs an insert next to nothing.

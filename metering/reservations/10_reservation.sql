@@ -23,7 +23,7 @@ BEGIN
     CROSS JOIN LATERAL (
       SELECT h.state = 'active' AND h.expires_at <= p_now - billing_hold_grace() AS lapsed) l
     LEFT JOIN metering_reservation_step s ON s.reservation_id = r.id AND s.kind = 'commit'
-    LEFT JOIN metering_usage_event e ON e.id = s.event_id
+    LEFT JOIN metering_usage_event e ON e.environment_id = r.environment_id AND e.id = s.event_id
     WHERE r.id = p_reservation);
 END $$;
 

@@ -68,7 +68,7 @@ DECLARE h record;
 BEGIN
   FOR h IN
     SELECT DISTINCT e.environment_id, e.customer_id, e.metric_id, date_trunc('hour', e.occurred_at, 'UTC') AS hour
-    FROM metering_event_void v JOIN metering_usage_event e ON e.id = v.event_id
+    FROM metering_event_void v JOIN metering_usage_event e ON e.environment_id = v.environment_id AND e.id = v.event_id
     WHERE v.recorded_xid >= p_from AND v.recorded_xid < p_to ORDER BY 2, 3, 4
   LOOP
     DELETE FROM metering_usage_hour t
@@ -81,7 +81,7 @@ BEGIN
       (array_agg(b.units ORDER BY b.occurred_at DESC, b.id DESC))[1], max(b.occurred_at),
       (array_agg(b.id ORDER BY b.occurred_at DESC, b.id DESC))[1], sum(b.cost_mc)::bigint
     FROM metering_events_between(h.customer_id, h.metric_id, h.hour, h.hour + interval '1 hour') b
-    JOIN metering_usage_event e ON e.id = b.id
+    JOIN metering_usage_event e ON e.environment_id = h.environment_id AND e.id = b.id
     WHERE e.recorded_xid < p_to OR e.created_at < p_stored_before
     HAVING count(*) > 0;
     PERFORM metering_rollup_archived(h.customer_id, h.metric_id, h.hour);

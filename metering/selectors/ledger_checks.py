@@ -34,7 +34,8 @@ CHECKS: Final = (
             SELECT e.id AS led, e.account_id, e.source_id AS evt FROM billing_ledger_entry e
             WHERE e.account_id = ANY(%(accounts)s) AND e.kind = 'debit' AND e.source_type = 'event'
               -- Looked up one by one: as a join, and with old statistics, each entry is held against all events.
-              AND (SELECT u.customer_id FROM metering_usage_event u WHERE u.id = e.source_id)
+              AND (SELECT u.customer_id FROM metering_usage_event u
+                   WHERE u.environment_id = e.environment_id AND u.id = e.source_id)
                   IS DISTINCT FROM e.account_id
               AND NOT EXISTS (SELECT FROM metering_event_archive a WHERE a.environment_id = e.environment_id
                 AND a.first_id <= e.source_id AND a.end_id > e.source_id)

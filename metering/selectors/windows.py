@@ -43,7 +43,8 @@ SELECT NOT EXISTS (
       AND e.occurred_at >= w.begins AND e.occurred_at < w.ends
       AND NOT pg_visible_in_snapshot(e.recorded_xid::text::xid8, w.snapshot::pg_snapshot)
   ) OR EXISTS (
-    SELECT FROM metering_event_void v JOIN metering_usage_event e ON e.id = v.event_id
+    SELECT FROM metering_event_void v JOIN metering_usage_event e
+      ON e.environment_id = v.environment_id AND e.id = v.event_id
     WHERE v.recorded_xid >= pg_snapshot_xmin(w.snapshot::pg_snapshot)::text::bigint
       AND e.customer_id = $1 AND e.metric_id = w.metric AND e.occurred_at >= w.begins AND e.occurred_at < w.ends
       AND NOT pg_visible_in_snapshot(v.recorded_xid::text::xid8, w.snapshot::pg_snapshot)

@@ -210,7 +210,7 @@ def test_the_parts_have_the_tables_indexes(parts, superuser_sql):
         return [row[0] for row in rows]
 
     expected = kinds("metering_usage_event")
-    assert len(expected) == 5
+    assert len(expected) == 4
     assert any("autosummarize" in each for each in expected)
     assert [kinds(part) for part in parts] == [expected] * len(parts)
 
