@@ -56,8 +56,8 @@ $$;
 -- can do it.
 --
 -- The accounts as the lock showed them, null for those whose debits are left, and `p_whose`: for each debit the place of its
--- account among them, every account having one at least. The other arrays are those of billing_debit_many. Nothing of an account is read again; blocks are,
--- by a statement after the lock. An account that is not as it was said to be is refused.
+-- account among them, every account having one at least. The other arrays are those of billing_debit_many. Nothing of an
+-- account is read again; blocks are, by a statement after the lock. An account that is not as it was said to be is refused.
 CREATE OR REPLACE FUNCTION billing_debit_plain(
   p_environment uuid, p_tells boolean, p_accounts uuid[], p_sequences bigint[], p_balances bigint[], p_reserved bigint[],
   p_spares bigint[], p_instants timestamptz[], p_whose integer[], p_entries uuid[], p_amounts bigint[], p_source_type text,
