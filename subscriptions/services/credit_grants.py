@@ -15,6 +15,7 @@ from customers.services.audit import audit_record
 from subscriptions.errors import CreditGrantArchived
 from subscriptions.models import CreditGrantTemplate, GrantInterval, GrantType
 from subscriptions.selectors.catalogue import credit_grant_get
+from subscriptions.services.archiving import archived_set
 from subscriptions.services.variant_versions import Writable, Written, variant_locked, variant_writable
 
 #: Texts and the caller's own data: they may change under those who are granted by it.
@@ -93,8 +94,7 @@ def credit_grant_archive(
         return Written(grant, is_new_version=False)
     writable = variant_writable(caller=caller, variant=variant, now=now)
     grant = writable.grants.get(grant.id, grant)
-    grant.archived_at = grant.updated_at = now
-    grant.save(update_fields=["archived_at", "updated_at"])
+    archived_set(grant, is_archived=True, now=now)
     _record(caller, grant, "archived", {}, now, reason)
     return Written(grant, is_new_version=writable.is_new_version)
 

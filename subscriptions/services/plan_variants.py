@@ -15,6 +15,7 @@ from customers.kernel.ids import uuid7
 from customers.services.audit import audit_record
 from subscriptions.errors import BillingPeriodDiffers, FallbackRefused, PlanArchived
 from subscriptions.models import PlanVariant, PricePlanVersion
+from subscriptions.services.archiving import archived_set
 from subscriptions.services.plans import plan_locked
 from subscriptions.services.sales import PricePlanNamed, price_plan_for_sale
 from subscriptions.services.variant_versions import LABELS, Written, variant_locked, variant_writable
@@ -76,11 +77,8 @@ def variant_archive(
 ) -> PlanVariant:
     """Sell it no more; those who are on it stay. Raises PlanVariantNotFound."""
     variant = variant_locked(environment_id=caller.environment_id, plan_id=plan_id, variant_id=variant_id)
-    if variant.archived_at is not None:
-        return variant
-    variant.archived_at = variant.updated_at = now
-    variant.save(update_fields=["archived_at", "updated_at"])
-    _record(caller, variant, "archived", {}, now, reason)
+    if archived_set(variant, is_archived=True, now=now):
+        _record(caller, variant, "archived", {}, now, reason)
     return variant
 
 
@@ -89,11 +87,8 @@ def variant_unarchive(
 ) -> PlanVariant:
     """Sell it again, on the terms it had, unless its plan is archived. Raises PlanVariantNotFound."""
     variant = variant_locked(environment_id=caller.environment_id, plan_id=plan_id, variant_id=variant_id)
-    if variant.archived_at is None:
-        return variant
-    variant.archived_at, variant.updated_at = None, now
-    variant.save(update_fields=["archived_at", "updated_at"])
-    _record(caller, variant, "unarchived", {}, now, reason)
+    if archived_set(variant, is_archived=False, now=now):
+        _record(caller, variant, "unarchived", {}, now, reason)
     return variant
 
 

@@ -14,6 +14,7 @@ from customers.services.audit import audit_record
 from customers.services.checks import metadata_refusal
 from subscriptions.errors import PlanNotFound
 from subscriptions.models import Plan
+from subscriptions.services.archiving import archived_set
 
 _FEATURE_MAX: Final = 255
 
@@ -60,22 +61,16 @@ def plan_update(*, caller: Caller, plan_id: UUID, terms: Mapping[str, Any], now:
 def plan_archive(*, caller: Caller, plan_id: UUID, reason: str = "", now: datetime) -> Plan:
     """Sell it no more; those who have it keep it. Raises PlanNotFound."""
     plan = plan_locked(environment_id=caller.environment_id, plan_id=plan_id)
-    if plan.archived_at is not None:
-        return plan
-    plan.archived_at = plan.updated_at = now
-    plan.save(update_fields=["archived_at", "updated_at"])
-    _record(caller, plan, "archived", {}, now, reason)
+    if archived_set(plan, is_archived=True, now=now):
+        _record(caller, plan, "archived", {}, now, reason)
     return plan
 
 
 def plan_unarchive(*, caller: Caller, plan_id: UUID, reason: str = "", now: datetime) -> Plan:
     """Sell it again, in those of its variants that are not archived themselves. Raises PlanNotFound."""
     plan = plan_locked(environment_id=caller.environment_id, plan_id=plan_id)
-    if plan.archived_at is None:
-        return plan
-    plan.archived_at, plan.updated_at = None, now
-    plan.save(update_fields=["archived_at", "updated_at"])
-    _record(caller, plan, "unarchived", {}, now, reason)
+    if archived_set(plan, is_archived=False, now=now):
+        _record(caller, plan, "unarchived", {}, now, reason)
     return plan
 
 

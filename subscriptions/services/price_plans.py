@@ -31,6 +31,7 @@ from subscriptions.models import (
     PricePlanVersion,
 )
 from subscriptions.selectors.price_plans import price_plan_version_get
+from subscriptions.services.archiving import archived_set
 
 _KEY_MAX: Final = 255
 
@@ -127,9 +128,7 @@ def price_plan_deprecate(
 def price_plan_archive(*, caller: Caller, key: str, reason: str = "", now: datetime) -> PricePlanVersion:
     """Sell it no more; those who have it keep it. Raises PricePlanNotFound."""
     price_plan = price_plan_locked(environment_id=caller.environment_id, key=key)
-    if price_plan.archived_at is None:
-        price_plan.archived_at = price_plan.updated_at = now
-        price_plan.save(update_fields=["archived_at", "updated_at"])
+    if archived_set(price_plan, is_archived=True, now=now):
         _record(caller, price_plan, "archived", {}, now, reason)
     return price_plan_version_get(environment_id=caller.environment_id, key=key)
 
@@ -140,9 +139,7 @@ def price_plan_unarchive(*, caller: Caller, key: str, reason: str = "", now: dat
     Raises PricePlanNotFound.
     """
     price_plan = price_plan_locked(environment_id=caller.environment_id, key=key)
-    if price_plan.archived_at is not None:
-        price_plan.archived_at, price_plan.updated_at = None, now
-        price_plan.save(update_fields=["archived_at", "updated_at"])
+    if archived_set(price_plan, is_archived=False, now=now):
         _record(caller, price_plan, "unarchived", {}, now, reason)
     return price_plan_version_get(environment_id=caller.environment_id, key=key)
 
