@@ -52,14 +52,6 @@ _CAUSES = {
     "extension": "Extension into block",
     "grant_run": "Plan grant",
 }
-_PREFIXES = {
-    "event": "evt",
-    "reservation": "res",
-    "block": "blk",
-    "grant": "blk",
-    "topup": "top",
-    "extension": "blk",
-}
 
 
 def kind_badge(kind: str) -> SafeString:
@@ -68,9 +60,8 @@ def kind_badge(kind: str) -> SafeString:
 
 def cause_text(entry: LedgerEntry) -> str:
     """`Usage event evt_01k…`."""
-    prefix = _PREFIXES.get(entry.source_type)
-    shown = typeid(prefix, entry.source_id) if prefix else str(entry.source_id)
-    return f"{_CAUSES.get(entry.source_type, entry.source_type.replace('_', ' ').capitalize())} {shown}"
+    cause = _CAUSES.get(entry.source_type, entry.source_type.replace("_", " ").capitalize())
+    return f"{cause} {entry.source_public_id}"
 
 
 class WithCauses(RecordChangeList):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
@@ -77,29 +76,13 @@ class EntryOutput(serializers.Serializer[LedgerEntry]):
         ]
 
     def get_source(self, entry: LedgerEntry) -> dict[str, str]:
-        return {"type": entry.source_type, "id": source_text(entry.source_type, entry.source_id)}
+        return {"type": entry.source_type, "id": entry.source_public_id}
 
     def get_reverses(self, entry: LedgerEntry) -> str | None:
         return typeid("led", entry.reverses_id) if entry.reverses_id else None
 
     def get_metadata(self, entry: LedgerEntry) -> dict[str, Any]:
         return entry.metadata or {}
-
-
-_SOURCE_PREFIXES = {
-    "event": "evt",
-    "reservation": "res",
-    "block": "blk",
-    "grant": "blk",
-    "topup": "top",
-    "extension": "blk",
-}
-
-
-def source_text(source_type: str, source_id: UUID) -> str:
-    """The id of what caused an entry, as the API shows it."""
-    prefix = _SOURCE_PREFIXES.get(source_type)
-    return typeid(prefix, source_id) if prefix else str(source_id)
 
 
 BLOCK_EXAMPLE: dict[str, Any] = {

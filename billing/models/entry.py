@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Final
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -18,6 +20,16 @@ class EntryKind(models.TextChoices):
     ROLLOVER = "rollover", "Rollover"
     REFUND = "refund", "Refund"
     CONVERT = "convert", "Conversion"
+
+
+_CAUSE_PREFIXES: Final = {
+    "event": "evt",
+    "reservation": "res",
+    "block": "blk",
+    "grant": "blk",
+    "topup": "top",
+    "extension": "blk",
+}
 
 
 class LedgerEntry(models.Model):
@@ -100,3 +112,9 @@ class LedgerEntry(models.Model):
     @property
     def public_id(self) -> str:
         return typeid("led", self.id)
+
+    @property
+    def source_public_id(self) -> str:
+        """The id of what caused it, as that is shown."""
+        prefix = _CAUSE_PREFIXES.get(self.source_type)
+        return typeid(prefix, self.source_id) if prefix else str(self.source_id)
