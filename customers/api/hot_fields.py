@@ -9,11 +9,10 @@ from customers.api.hot import units_check
 from customers.api.paths import customer_named
 from customers.api.requests import EdgeRequest
 from customers.errors import FieldError, IdempotencyKeyMissing, ValidationFailed
-from customers.services.checks import metadata_refusal
+from customers.services.checks import key_refusal, metadata_refusal
 from customers.services.customers import By
 
 _ZERO: Final = Decimal(0)
-_KEY_MAX: Final = 255
 _REFERENCE_MAX: Final = 255
 #: Below this, an integer needs no further look.
 _PLAIN_MAX: Final = 10**12
@@ -47,8 +46,9 @@ def key_member(key: str | None) -> str:
     """A key that identifies a call for ever."""
     if key is None:
         raise IdempotencyKeyMissing
-    if not (0 < len(key) <= _KEY_MAX and key.isascii() and key.isprintable()):
-        refuse("idempotency_key", "Must be 1 to 255 printable ASCII characters.")
+    refusal = key_refusal(key)
+    if refusal is not None:
+        refuse("idempotency_key", refusal)
     return key
 
 

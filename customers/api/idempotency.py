@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -25,9 +24,9 @@ from customers.api.problems import CONTENT_TYPE, as_domain_error, problem_respon
 from customers.api.requests import ApiRequest
 from customers.errors import FieldError, IdempotencyKeyMissing, ServerFault, ValidationFailed
 from customers.kernel.clock import system_now
+from customers.services.checks import key_refusal
 from customers.services.idempotency import Claim, answer_keep, key_claim
 
-_KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
 # A caller must be able to top up, get a scope, slow down or wait, and retry with the same key.
 _NEVER_STORED: Final = frozenset({401, 402, 403, 429})
 
@@ -84,16 +83,9 @@ def idempotent(
 def key_of(request: ApiRequest) -> str | None:
     """The Idempotency-Key header, or None when there is none."""
     key = request.META.get("HTTP_IDEMPOTENCY_KEY")
-    if key is not None and _KEY.fullmatch(key) is None:
-        raise ValidationFailed(
-            errors=(
-                FieldError(
-                    "Idempotency-Key",
-                    "invalid-idempotency-key",
-                    "Must be 1 to 255 printable ASCII characters.",
-                ),
-            )
-        )
+    refusal = None if key is None else key_refusal(key)
+    if refusal is not None:
+        raise ValidationFailed(errors=(FieldError("Idempotency-Key", "invalid-idempotency-key", refusal),))
     return key
 
 

@@ -17,6 +17,7 @@ from customers.models import OveragePolicy
 
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}")
 EXTERNAL_ID_MAX: Final = 255
+_KEY_MAX: Final = 255
 #: What is nested deeper than Python's stack could be stored, and then never be read again.
 DEPTH_MAX: Final = 50
 _RATE_DECIMALS: Final = 4
@@ -38,6 +39,13 @@ def text_refusal(value: Any, maximum: int) -> str | None:
     if "\x00" in value:
         return "Must not contain NUL characters."
     return None
+
+
+def key_refusal(key: str) -> str | None:
+    """Why this cannot be the key that identifies a call, or an event, for ever; or None."""
+    if 0 < len(key) <= _KEY_MAX and key.isascii() and key.isprintable():
+        return None
+    return f"Must be 1 to {_KEY_MAX} printable ASCII characters."
 
 
 def metadata_refusal(value: Any) -> str | None:

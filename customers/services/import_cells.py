@@ -11,14 +11,13 @@ from typing import Any, Final, NoReturn
 from customers.kernel.amounts import AMOUNT_MAX, MC_PER_CREDIT, decimal_parse, units_refusal
 from customers.kernel.instants import instant_parse
 from customers.kernel.json import json_storable
-from customers.services.checks import metadata_refusal, text_refusal
+from customers.services.checks import key_refusal, metadata_refusal, text_refusal
 
 _WHOLE: Final = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DIGITS_MAX: Final = 400
 #: How our own exports write a text that a spreadsheet would take for a formula.
 _QUOTED: Final = ("'=", "'+", "'-", "'@", "'\t", "'\r")
-_KEY_MAX: Final = 255
 
 
 class CellRefusedError(Exception):
@@ -41,9 +40,8 @@ def read_reason(text: str) -> str:
 
 
 def read_key(text: str) -> str:
-    if len(text) > _KEY_MAX or not text.isascii() or not text.isprintable():
-        _refuse("Must be 1 to 255 printable ASCII characters.")
-    return text
+    refusal = key_refusal(text)
+    return text if refusal is None else _refuse(refusal)
 
 
 def read_whole(text: str) -> int:

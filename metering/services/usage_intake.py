@@ -22,7 +22,7 @@ from customers.kernel.amounts import units_refusal
 from customers.kernel.caller import Caller
 from customers.kernel.instants import instant_parse
 from customers.kernel.memory import ConfigMoved, forget_environment
-from customers.services.checks import metadata_refusal
+from customers.services.checks import key_refusal, metadata_refusal
 from metering.services.usage import Outcome, UsageInput, UsageRecorded, UsageWish
 from metering.services.usage_batch import usages_record
 
@@ -31,7 +31,6 @@ _log = logging.getLogger(__name__)
 #: Events recorded in one transaction; more of a delivery are recorded in further ones.
 _STEP: Final = 500
 _TURNS: Final = 3
-_KEY_MAX: Final = 255
 
 
 class QueuedEvent(msgspec.Struct, forbid_unknown_fields=True):
@@ -159,8 +158,9 @@ def _units(field: str, units: int | Decimal, *, above_zero: bool) -> int | Decim
 
 
 def _key(key: str) -> str:
-    if not (0 < len(key) <= _KEY_MAX and key.isascii() and key.isprintable()):
-        raise _invalid("idempotency_key", "Must be 1 to 255 printable ASCII characters.")
+    refusal = key_refusal(key)
+    if refusal is not None:
+        raise _invalid("idempotency_key", refusal)
     return key
 
 
