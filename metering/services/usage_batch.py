@@ -58,9 +58,8 @@ class _Events(NamedTuple):
     wishes: Sequence[UsageWish]
     ids: Sequence[UUID]
 
-    def only(self, places: Iterable[int]) -> _Events:
-        chosen = list(places)
-        return _Events([self.wishes[place] for place in chosen], [self.ids[place] for place in chosen])
+    def only(self, places: Sequence[int]) -> _Events:
+        return _Events([self.wishes[place] for place in places], [self.ids[place] for place in places])
 
 
 #: Is told what became of most events while some, marked None, are still waited for.
