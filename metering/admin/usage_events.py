@@ -54,7 +54,7 @@ class UsageEventAdmin(RecordAdmin):
     noun, nouns = "usage event", "usage events"
     id_prefix = "evt"
     icon = "bolt"
-    list_display = ("received", "customer_shown", "metric_shown", "units", "cost", "key_shown")
+    list_display = ("received", "customer_shown", "metric_shown", "quantity", "cost", "key_shown")
     list_display_links = ("received",)
     list_filter = (ReceivedFilter, MetricFilter, InvoiceLineFilter)
     list_select_related = ("customer", "metric")
@@ -88,7 +88,7 @@ class UsageEventAdmin(RecordAdmin):
         return code(event.metric.key)
 
     @admin.display(description="Units")
-    def units(self, event: UsageEvent) -> SafeString:
+    def quantity(self, event: UsageEvent) -> SafeString:
         return units_shown(event.units)
 
     @admin.display(description="Cost (credits)")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.contrib import admin
 from django.db import connection
 
 ROOT = Path(settings.BASE_DIR)
@@ -158,6 +159,14 @@ def test_the_kernels_sql_is_told_the_time():
         )
     ]
     assert set(asking) <= {"customers/sql/10_uuid7.sql"}
+
+
+def test_no_column_of_a_list_is_hidden_by_a_field_of_its_name():
+    # Django takes the field, and shows 7 as 7.0000000000.
+    for shown in admin.site._registry.values():
+        fields = {field.name for field in shown.model._meta.get_fields()}
+        hidden = {name for name in shown.list_display if name in fields and hasattr(type(shown), name)}
+        assert not hidden, shown
 
 
 def test_no_signals_and_no_utils():
