@@ -229,6 +229,7 @@ CASES: Final[Mapping[str, Case]] = {
             Aim(name="requests per second to an empty view", of=rate("purser", "empty view"), at_least=0.5),
             Aim(name="p99 to an empty view", of=p99("purser", "empty view"), at_most=1.5),
             Aim(name="requests per second, crowded", of=rate("purser, crowded", "empty view, crowded")),
+            Aim(name="p99, crowded", of=p99("purser, crowded", "empty view, crowded")),
             Aim(name="requests per second to naive", of=rate("purser", "naive")),
         ),
     ),
@@ -308,7 +309,7 @@ CASES: Final[Mapping[str, Case]] = {
         ),
     ),
     "groups": Case(
-        title="POST /v1/usage, one hot account, 64 connections, group commit on and off",
+        title="POST /v1/usage, one hot account, and checks, 64 connections, in groups and singly",
         open=lambda instance, options: volume.groups(instance, seconds=options.seconds),
         aims=(
             Aim(name="hot, grouped, to spread", of=rate("hot, grouped", "spread, single"), at_least=0.9),
@@ -318,6 +319,17 @@ CASES: Final[Mapping[str, Case]] = {
             Aim(
                 name="p50 of one client, grouped to single",
                 of=p50("one, grouped", "one, single"),
+                at_most=1.1,
+            ),
+            Aim(name="checks, grouped to single", of=rate("checks, grouped", "checks, single"), at_least=1),
+            Aim(
+                name="p99 of checks, grouped to single",
+                of=p99("checks, grouped", "checks, single"),
+                at_most=1,
+            ),
+            Aim(
+                name="p50 of one client's checks, grouped to single",
+                of=p50("one check, grouped", "one check, single"),
                 at_most=1.1,
             ),
         ),

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,6 +161,17 @@ def serve(application: str, environment: Mapping[str, str], *, log: Path) -> Ser
             raise LocalError(f"{application} did not start:\n{log.read_text()}")
         time.sleep(0.05)
     return Server(port=port, process=process)
+
+
+@contextmanager
+def with_single(instance: Instance) -> Iterator[Instance]:
+    """Beside the others, a server `single` in which each request is a call of its own."""
+    apart = {"USAGE_GROUP_COMMIT": "off", "ENTITLEMENTS_GROUPS": "off"}
+    single = serve("config.wsgi", {**instance.environment, **apart}, log=instance.home.log("single"))
+    try:
+        yield replace(instance, servers={**instance.servers, "single": single})
+    finally:
+        stop(process=single.process)
 
 
 def _free_port() -> int:

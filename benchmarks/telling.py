@@ -7,9 +7,9 @@ each turn and outside of what is counted. Delivering: with a worker that does it
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,12 +20,11 @@ import psycopg
 
 from benchmarks import requests
 from benchmarks.http import http
-from benchmarks.instance import Instance, serve, settle
+from benchmarks.instance import Instance, settle, with_single
 from benchmarks.requests import EVENTS
 from benchmarks.rounds import Alternative, Sample
 from benchmarks.volume import CROWD, each
 from benchmarks.webhooks import endpoint, is_waiting, receiver, ring, worker
-from config.local.processes import stop
 
 #: More often than the schedule does, so that there is something to deliver in a short turn too.
 _SWEEP_SECONDS: Final = 0.25
@@ -81,12 +80,14 @@ class _Teller:
 @contextmanager
 def told(instance: Instance, *, connections: int, seconds: float) -> Iterator[Mapping[str, Alternative]]:
     """`credit.consumed` for each debit, as while an endpoint names it, and none."""
+    with with_single(instance) as both:
+        yield from _told(both, partial(http, instance=both, seconds=seconds), connections)
+
+
+def _told(
+    instance: Instance, run: Callable[..., Sample], connections: int
+) -> Iterator[Mapping[str, Alternative]]:
     secret = instance.facts["secret"]
-    single = serve(
-        "config.wsgi", {**instance.environment, "USAGE_GROUP_COMMIT": "off"}, log=instance.home.log("single")
-    )
-    both = replace(instance, servers={**instance.servers, "single": single})
-    run = partial(http, instance=both, seconds=seconds)
     usage, batch = requests.usage(secret=secret), requests.batch(secret=secret)
     one = partial(run, server="single", request=usage, connections=connections)
     kinds: Mapping[str, Alternative] = {
@@ -97,22 +98,19 @@ def told(instance: Instance, *, connections: int, seconds: float) -> Iterator[Ma
         "groups, ": partial(run, server="purser", request=usage, connections=CROWD),
     }
     teller = _Teller(instance)
-    try:
-        with (
-            receiver() as port,
-            TemporaryDirectory() as folder,
-            endpoint(instance, port, "credit.consumed"),
-            worker(instance, Path(folder, "log")),
-        ):
-            for kind in kinds.values():
-                # Plans made while nothing was ever told would be kept while the tables fill.
-                teller.turn(kind, tells=True)
-            settle(instance.superuser_url)
-            alternatives = {
-                f"{kind}{'told' if tells else 'untold'}": partial(teller.turn, deed, tells=tells)
-                for kind, deed in kinds.items()
-                for tells in (True, False)
-            }
-            yield {**alternatives, "delivering": partial(teller.turn, one, tells=True, rings=True)}
-    finally:
-        stop(process=single.process)
+    with (
+        receiver() as port,
+        TemporaryDirectory() as folder,
+        endpoint(instance, port, "credit.consumed"),
+        worker(instance, Path(folder, "log")),
+    ):
+        for kind in kinds.values():
+            # Plans made while nothing was ever told would be kept while the tables fill.
+            teller.turn(kind, tells=True)
+        settle(instance.superuser_url)
+        alternatives = {
+            f"{kind}{'told' if tells else 'untold'}": partial(teller.turn, deed, tells=tells)
+            for kind, deed in kinds.items()
+            for tells in (True, False)
+        }
+        yield {**alternatives, "delivering": partial(teller.turn, one, tells=True, rings=True)}

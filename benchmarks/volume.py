@@ -15,12 +15,12 @@ import psycopg
 from benchmarks import requests
 from benchmarks.cpu import tree_seconds
 from benchmarks.http import http
-from benchmarks.instance import Instance, module, serve, settle
+from benchmarks.instance import Instance, module, settle, with_single
 from benchmarks.pgbench import pgbench, usage_script
 from benchmarks.requests import ACCOUNTS, EVENTS, Request
 from benchmarks.rounds import Alternative, Sample
 from config.local.paths import REPOSITORY
-from config.local.processes import plain_environment, stop
+from config.local.processes import plain_environment
 
 #: Connections with which group commit is to show what it is for.
 CROWD: Final = 64
@@ -186,22 +186,17 @@ def tiers(instance: Instance, *, connections: int, seconds: float) -> Iterator[M
 
 @contextmanager
 def groups(instance: Instance, *, seconds: float) -> Iterator[Mapping[str, Alternative]]:
-    """One hot account and many, with single calls and with those that wait recorded together, by as many threads."""
+    """One hot account, many, and checks: singly, and with those that wait made together, by as many threads."""
     secret = instance.facts["secret"]
+    check = requests.entitlement(secret=secret)
     hot, spread = (requests.usage(secret=secret, customers=count) for count in (1, ACCOUNTS))
-    single = serve(
-        "config.wsgi",
-        {**instance.environment, "USAGE_GROUP_COMMIT": "off"},
-        log=instance.home.log("single"),
-    )
-    with_groups = replace(instance, servers={**instance.servers, "single": single})
+    with with_single(instance) as both:
 
-    def run(name: str, request: Request, connections: int) -> Alternative:
-        return partial(
-            http, instance=with_groups, server=name, request=request, connections=connections, seconds=seconds
-        )
+        def run(name: str, request: Request, connections: int) -> Alternative:
+            return partial(
+                http, instance=both, server=name, request=request, connections=connections, seconds=seconds
+            )
 
-    try:
         yield {
             "hot, grouped": run("purser", hot, CROWD),
             "hot, single": run("single", hot, CROWD),
@@ -209,9 +204,11 @@ def groups(instance: Instance, *, seconds: float) -> Iterator[Mapping[str, Alter
             "spread, single": run("single", spread, CROWD),
             "one, grouped": run("purser", spread, 1),
             "one, single": run("single", spread, 1),
+            "checks, grouped": run("purser", check, CROWD),
+            "checks, single": run("single", check, CROWD),
+            "one check, grouped": run("purser", check, 1),
+            "one check, single": run("single", check, 1),
         }
-    finally:
-        stop(process=single.process)
 
 
 def reservation_script(instance: Instance) -> str:

@@ -186,6 +186,8 @@ METADATA_MAX_BYTES = env.int("METADATA_MAX_BYTES", default=8 * 1024)
 METADATA_MAX_KEYS = env.int("METADATA_MAX_KEYS", default=50)
 # Where single entitlement checks are answered from: `database`, or `redis` with the database behind.
 ENTITLEMENTS_SOURCE = env.str("ENTITLEMENTS_SOURCE", default="database")
+# Ask the database once for single checks that would wait for each other.
+ENTITLEMENTS_GROUPS = env.bool("ENTITLEMENTS_GROUPS", default=True)
 ENTITLEMENTS_CACHE_SECONDS = env.float("ENTITLEMENTS_CACHE_SECONDS", default=2.0)
 USAGE_BATCH_MAX_EVENTS = env.int("USAGE_BATCH_MAX_EVENTS", default=100)
 USAGE_GROUP_COMMIT = env.bool("USAGE_GROUP_COMMIT", default=True)

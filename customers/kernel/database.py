@@ -131,18 +131,25 @@ def call_table(name: str, **arguments: Any) -> list[Any]:
 
 def _call_table(name: str, arguments: Mapping[str, Any]) -> list[Any]:
     sql = _call_sql(name, tuple(arguments))
-    parameters = [_parameter(value) for value in arguments.values()]
-    if settings.DATABASE_LANES and _is_alike_everywhere():
+    return rows_of(sql, [_parameter(value) for value in arguments.values()])
+
+
+def rows_of(sql: str, parameters: Sequence[Any]) -> list[Any]:
+    """The rows of a call (`$1` parameters) that may be sent twice and takes its environment as a parameter."""
+    if is_alike_everywhere():
         rows, _kept.latest = lanes.rows(sql, parameters)
     else:
         rows = _execute(sql, parameters)
     return list(map((_row_classes.get(sql) or _row_class(sql))._make, rows))
 
 
-def _is_alike_everywhere() -> bool:
-    """Whether nothing of this thread's own connection counts: no transaction is open, and it sees no environment."""
+def is_alike_everywhere() -> bool:
+    """Whether a call may go over a connection that threads share: nothing of this thread's own counts, for no
+    transaction is open, and it sees no environment."""
     return (
-        getattr(_kept, "environment_id", None) is None and not connections[DEFAULT_DB_ALIAS].in_atomic_block
+        settings.DATABASE_LANES
+        and getattr(_kept, "environment_id", None) is None
+        and not connections[DEFAULT_DB_ALIAS].in_atomic_block
     )
 
 

@@ -12,12 +12,12 @@ import msgspec
 from billing.services.catch_up import answer_caught_up
 from customers.errors import CustomerNotFound
 from customers.kernel.amounts import BALANCE_MAX
-from customers.kernel.database import call_function
 from customers.kernel.memory import ConfigMoved
 from metering.engine.pricing import affordable_units, cost
 from metering.errors import MetricNotFound
 from metering.selectors.config import EnvironmentConfig, MetricConfig, config_current, config_known
 from metering.selectors.rule_versions import RuleConfig
+from metering.services.check_groups import Check, check_ask
 from metering.services.snapshots import snapshots_in_use
 
 Number = int | Decimal
@@ -105,21 +105,10 @@ def _state(
     snapshots = snapshots_in_use()
     if snapshots is not None:
         return snapshots.state(config, metric, counted_by(rule), (by, reference), now)
-    state = answer_caught_up(
-        lambda: call_function(
-            "metering_entitlement_v1",
-            environment=config.environment_id,
-            config_version=config.version,
-            by=by,
-            reference=reference,
-            metric=metric.id,
-            metric_key=metric.key,
-            rule=counted_by(rule),
-            now=now,
-        ),
-        environment_id=config.environment_id,
-        now=now,
+    check = Check(
+        config.environment_id, config.version, by, reference, metric.id, metric.key, counted_by(rule), now
     )
+    state = answer_caught_up(lambda: check_ask(check), environment_id=config.environment_id, now=now)
     if state.status == "stale-config":
         raise ConfigMoved
     if state.status == "customer-not-found":

@@ -165,7 +165,7 @@ def test_no_column_of_a_list_is_hidden_by_a_field_of_its_name():
     # Django takes the field, and shows 7 as 7.0000000000.
     for shown in admin.site._registry.values():
         fields = {field.name for field in shown.model._meta.get_fields()}
-        hidden = {name for name in shown.list_display if name in fields and hasattr(type(shown), name)}
+        hidden = {name for name in shown.list_display if name in fields and hasattr(type(shown), str(name))}
         assert not hidden, shown
 
 

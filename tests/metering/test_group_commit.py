@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from django.test import override_settings
 
+from customers.kernel import groups as module
 from customers.kernel.clock import elapsed_seconds, system_now
 from metering.services import group_commit, usage_batch
 from metering.services.group_commit import GroupCommit
@@ -23,7 +24,7 @@ from tests.making import balance, give, history, make_metric, make_rule, use
 @pytest.fixture(autouse=True)
 def grouped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One lane, and all the patience that a test needs to have a group come together."""
-    monkeypatch.setattr(group_commit, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 60)
     with override_settings(USAGE_GROUP_COMMIT=True, USAGE_GROUP_COMMIT_LANES=1):
         yield
 
@@ -71,10 +72,10 @@ def wish(world: Any, key: str, *, units: int = 1, who: str = "user_1", metric: s
 def waiting(commit: GroupCommit, count: int) -> None:
     pause = Event()
     for _ in range(2000):
-        if len(commit._waiting) == count:
+        if len(commit.groups._waiting) == count:
             return
         pause.wait(0.01)
-    raise AssertionError(f"{len(commit._waiting)} wait, not {count}")
+    raise AssertionError(f"{len(commit.groups._waiting)} wait, not {count}")
 
 
 def recorded(commit: GroupCommit, each: UsageWish, now: datetime) -> Any:
@@ -145,7 +146,7 @@ def test_what_waits_is_recorded_together_each_with_its_own_outcome(
 
 def until_under_way(commit: GroupCommit) -> None:
     pause = Event()
-    while commit._under_way == 0:
+    while commit.groups._under_way == 0:
         pause.wait(0.005)
 
 
@@ -176,7 +177,7 @@ def test_a_group_that_fails_is_taken_apart(
     # then each was recorded singly, and the next call finds the lane free
     assert [each.duplicate for each in outcomes] == [False] * 5
     assert balance(priced)["balance"] == 95_000
-    assert commit._under_way == 0
+    assert commit.groups._under_way == 0
     assert recorded(commit, wish(acme.test, "last"), now).duplicate is False
 
 
@@ -318,10 +319,10 @@ def test_what_is_priced_by_the_cycle_or_a_customer_seen_before_is_recorded_toget
 @pytest.fixture
 def crowd(monkeypatch: pytest.MonkeyPatch) -> GroupCommit:
     """Three were answered just now, and there is all the time they need to come again."""
-    monkeypatch.setattr(group_commit, "RETURN_SECONDS", 60)
-    monkeypatch.setattr(group_commit, "LINGER_SECONDS", 60)
+    monkeypatch.setattr(module, "RETURN_SECONDS", 60)
+    monkeypatch.setattr(module, "LINGER_SECONDS", 60)
     commit = GroupCommit()
-    commit._crowd, commit._moved_at = 3, elapsed_seconds()
+    commit.groups._crowd, commit.groups._moved_at = 3, elapsed_seconds()
     return commit
 
 
@@ -333,27 +334,27 @@ def test_who_was_answered_just_now_is_waited_for(
     # then they are one group
     assert groups == [3]
     assert [each.cost_mc for each in outcomes] == [1000] * 3
-    assert (crowd._under_way, crowd._crowd, crowd._lingering) == (0, 3, None)
+    assert (crowd.groups._under_way, crowd.groups._crowd, crowd.groups._lingering) == (0, 3, None)
 
 
 def test_nobody_is_waited_for_longer_than_a_moment(
     priced: Api, acme: Character, groups: list[int], crowd: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given
-    monkeypatch.setattr(group_commit, "LINGER_SECONDS", 0.001)
+    monkeypatch.setattr(module, "LINGER_SECONDS", 0.001)
     # when only one comes again
     assert recorded(crowd, wish(acme.test, "k"), system_now()).cost_mc == 1000
     # then it is alone, and the next one waits for nobody
     assert groups == []
-    assert (crowd._under_way, crowd._crowd, crowd._lingering) == (0, 1, None)
+    assert (crowd.groups._under_way, crowd.groups._crowd, crowd.groups._lingering) == (0, 1, None)
 
 
 def test_who_was_here_long_ago_is_not_waited_for(
     priced: Api, acme: Character, groups: list[int], crowd: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "RETURN_SECONDS", 0)
+    monkeypatch.setattr(module, "RETURN_SECONDS", 0)
     assert recorded(crowd, wish(acme.test, "k"), system_now()).cost_mc == 1000
-    assert (groups, crowd._crowd) == ([], 1)
+    assert (groups, crowd.groups._crowd) == ([], 1)
 
 
 def test_nobody_waits_behind_a_call_that_does_not_end(
@@ -365,7 +366,7 @@ def test_nobody_waits_behind_a_call_that_does_not_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # given a call that stands still, and two that wait behind it
-    monkeypatch.setattr(group_commit, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
     commit, now, ended = GroupCommit(), system_now(), []
 
     def deed(index: int) -> Any:
@@ -382,7 +383,7 @@ def test_nobody_waits_behind_a_call_that_does_not_end(
     # then they were recorded first, and no more lanes stay open than before
     assert ended[-1] == 0
     assert [each.duplicate for each in outcomes] == [False] * 3
-    assert commit._under_way == 0
+    assert commit.groups._under_way == 0
     assert balance(priced)["balance"] == 97_000
 
 

@@ -26,7 +26,9 @@ HOURLY: dict[str, Any] = {"credits_mc": 10, "grant_interval": "hourly", "expires
 @pytest.fixture(autouse=True)
 def _ledger_stays_in_order(acme: Character, superuser_sql: psycopg.Connection[Any]) -> Iterator[None]:
     """And nothing of others is due: the pass goes over all environments without a clock."""
-    superuser_sql.execute("UPDATE subscriptions_subscription SET next_due_at = NULL WHERE next_due_at IS NOT NULL")
+    superuser_sql.execute(
+        "UPDATE subscriptions_subscription SET next_due_at = NULL WHERE next_due_at IS NOT NULL"
+    )
     yield
     done = ledger_verify(environment_id=acme.test.id)
     assert done.ok, done.findings
