@@ -5,7 +5,8 @@ that wait and makes one call for them; the time of the call before is the time i
 request is answered directly.
 
 Who was answered just now is likely to come again at once. For a moment, at most LINGER_SECONDS, a group waits until as
-many are there as were before: half of them at a time, in turns, would cost a quarter more.
+many are there as were before: half of them at a time, in turns, would cost a quarter more. The last of them to come
+makes the call, since it is awake; the first does so when they do not come.
 
 A group that fails is taken apart: each of its requests is then tried singly, in its own thread, so that nobody suffers
 from another's. Nor does anybody wait behind a call that does not come to its end: after PATIENCE_SECONDS the next one
@@ -18,6 +19,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
+from enum import Enum, auto
 from threading import Lock
 from typing import Final, Generic, TypeVar
 
@@ -42,6 +44,20 @@ class Failed(Exception):
 
 #: Tells some of a group before the others what became of them; None for who has to wait.
 Tell = Callable[[Sequence[Answer | Exception | None]], None]
+
+
+class _Turn(Enum):
+    """What a request is to do next."""
+
+    ALONE = auto()
+    #: It holds a lane, and may wait for others.
+    FIRST = auto()
+    LEADS = auto()
+    WAITS = auto()
+    OVER = auto()
+
+
+_PAUSES: Final = (_Turn.FIRST, _Turn.WAITS)
 
 
 class _Ticket(Generic[Wish, Answer]):
@@ -95,48 +111,71 @@ class Groups(Generic[Wish, Answer]):
         self._waiting: deque[_Ticket[Wish, Answer]] = deque()
         #: How many there were when a call ended last, those it answered and those who waited.
         self._crowd = 1
-        #: How many have to wait for a leader who lingers to go on, and what wakes it then.
-        self._lingering: tuple[int, Lock] | None = None
+        #: How many have to be there for a group to go on that waits for them; the first of them holds a lane.
+        self._lingering: int | None = None
 
     def answer(self, wish: Wish) -> Answer:
         """What `alone` would answer or raise, by whichever way is faster at the moment."""
-        ticket = self._enter(wish)
-        if ticket is None:
+        ticket: _Ticket[Wish, Answer] = _Ticket(wish)
+        turn = self._enter(ticket)
+        if turn is _Turn.ALONE:
             try:
                 return self._alone(wish)
             finally:
                 self._leave(1)
-        while not ticket.wait(PATIENCE_SECONDS) and not self._goes_beside(ticket):
-            pass
-        if ticket.outcome is None:
-            return self._lead(ticket)
-        return self._told(ticket)
+        while turn in _PAUSES:
+            turn = self._linger(ticket) if turn is _Turn.FIRST else self._wait(ticket)
+        return self._lead(ticket) if turn is _Turn.LEADS else self._told(ticket)
 
-    def _enter(self, wish: Wish) -> _Ticket[Wish, Answer] | None:
+    def _enter(self, ticket: _Ticket[Wish, Answer]) -> _Turn:
         with self._lock:
-            is_free = self._under_way < self._lanes()
-            if is_free:
-                self._under_way += 1
-                moved_at, self._moved_at = self._moved_at, elapsed_seconds()
-                if self._crowd == 1 or self._moved_at - moved_at > RETURN_SECONDS:
-                    return None
-            ticket: _Ticket[Wish, Answer] = _Ticket(wish)
-            if is_free:
-                ticket.wake()
-            else:
-                self._waiting.append(ticket)
-                self._announce()
-            return ticket
+            if self._lingering is not None or self._under_way >= self._lanes():
+                return self._join(ticket)
+            self._under_way += 1
+            moved_at, self._moved_at = self._moved_at, elapsed_seconds()
+            is_likely = self._crowd > 1 and self._moved_at - moved_at <= RETURN_SECONDS
+            return _Turn.FIRST if is_likely else _Turn.ALONE
 
-    def _announce(self) -> None:
-        if self._lingering is not None and len(self._waiting) >= self._lingering[0]:
-            self._lingering[1].release()
+    def _join(self, ticket: _Ticket[Wish, Answer]) -> _Turn:
+        """Wait, or, when all are here now, take the lane over from the one that was first: this one is awake."""
+        if self._lingering is not None and len(self._waiting) + 1 >= self._lingering:
             self._lingering = None
+            return _Turn.LEADS
+        self._waiting.append(ticket)
+        return _Turn.WAITS
+
+    def _linger(self, first: _Ticket[Wish, Answer]) -> _Turn:
+        """Wait for those who were here just now, but not for long."""
+        with self._lock:
+            if self._lingering is not None:
+                # Another lane's: two that wait for the same ones are one group.
+                self._under_way -= 1
+                return self._join(first)
+            if len(self._waiting) + 1 >= self._crowd:
+                return _Turn.LEADS
+            self._waiting.appendleft(first)
+            self._lingering = self._crowd
+        if first.wait(LINGER_SECONDS):
+            return _Turn.FIRST if first.outcome is None else _Turn.OVER
+        with self._lock:
+            if first not in self._waiting or self._lingering is None:
+                return _Turn.WAITS
+            self._waiting.remove(first)
+            self._lingering = None
+            return _Turn.LEADS
+
+    def _wait(self, ticket: _Ticket[Wish, Answer]) -> _Turn:
+        """Wait for an answer, for a lane that is handed over, or for all lanes to stand still."""
+        while not ticket.wait(PATIENCE_SECONDS):
+            if self._goes_beside(ticket):
+                return _Turn.LEADS
+        return _Turn.FIRST if ticket.outcome is None else _Turn.OVER
 
     def _goes_beside(self, ticket: _Ticket[Wish, Answer]) -> bool:
         """Whether this one, which waits, is to lead the others that do while all lanes are at a standstill."""
         with self._lock:
-            if ticket not in self._waiting or elapsed_seconds() - self._moved_at < PATIENCE_SECONDS:
+            stands_still = elapsed_seconds() - self._moved_at >= PATIENCE_SECONDS and self._lingering is None
+            if not stands_still or ticket not in self._waiting:
                 return False
             self._waiting.remove(ticket)
             self._under_way += 1
@@ -148,8 +187,9 @@ class Groups(Generic[Wish, Answer]):
         with self._lock:
             self._moved_at = elapsed_seconds()
             self._crowd = answered + len(self._waiting)
-            # A lane too many, opened beside one that stood still, ends here.
-            if not self._waiting or self._under_way > self._lanes():
+            # A lane too many, opened beside one that stood still, ends here. So does one beside a group that forms.
+            is_enough = self._under_way > self._lanes() or self._lingering is not None
+            if not self._waiting or is_enough:
                 self._under_way -= 1
                 return
             leader = self._waiting.popleft()
@@ -159,25 +199,11 @@ class Groups(Generic[Wish, Answer]):
         group = [leader]
         with ExitStack() as lane:
             lane.callback(lambda: self._leave(len(group)))
-            self._linger()
             group += self._followers(leader)
             if len(group) == 1:
                 return self._alone(leader.wish)
             self._answer_together(group, go_on=lane.close)
         return self._told(leader)
-
-    def _linger(self) -> None:
-        """Wait for those who were here just now, but not for long."""
-        with self._lock:
-            wanted = self._crowd - 1
-            if len(self._waiting) >= wanted or self._lingering is not None:
-                return
-            all_are_here = Lock()
-            all_are_here.acquire()
-            self._lingering = wanted, all_are_here
-        if not all_are_here.acquire(timeout=LINGER_SECONDS):
-            with self._lock:
-                self._lingering = None
 
     def _followers(self, leader: _Ticket[Wish, Answer]) -> list[_Ticket[Wish, Answer]]:
         """Those that wait and are kin of the leader; the others have a leader of their own."""
