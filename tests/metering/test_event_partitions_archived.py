@@ -131,7 +131,7 @@ def test_sums_by_the_hour_are_the_same_when_they_are_made_anew(api, archived, su
     of_all = "SELECT h::text FROM metering_usage_hour_of_all h ORDER BY 1"
     before = superuser_sql.execute(hours).fetchall(), superuser_sql.execute(of_all).fetchall()
 
-    usage_rebuild(now=system_now())
+    usage_rebuild()
 
     assert (superuser_sql.execute(hours).fetchall(), superuser_sql.execute(of_all).fetchall()) == before
 

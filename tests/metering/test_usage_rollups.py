@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from customers.kernel import clock
 from customers.kernel.clock import system_now
 from customers.kernel.database import environment_scope
 from customers.kernel.instants import instant_text
@@ -178,11 +180,31 @@ def test_the_hours_can_be_made_anew(priced: Api, acme: Character, superuser_sql:
     roll()
     before = by_day(priced)
     superuser_sql.execute("UPDATE metering_usage_hour SET units_sum = 0, events = 99")
-    usage_rebuild(now=system_now())
+    usage_rebuild()
     assert by_day(priced) == before
     use(priced, 4, timestamp="2026-04-03T09:01:00Z")
     roll()
     assert by_day(priced)["data"][0]["units"] == 10
+
+
+def test_hours_made_anew_by_a_host_whose_clock_is_ahead_miss_nothing_afterwards(
+    priced: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Ahead:
+            return super().now(tz) + timedelta(hours=1)
+
+    use(priced, 1, timestamp="2026-04-03T09:01:00Z")
+    # when
+    with monkeypatch.context() as host:
+        host.setattr(clock, "datetime", Ahead)
+        call_command("usage_rebuild")
+    use(priced, 2, timestamp="2026-04-03T09:01:00Z")
+    roll()
+    # then
+    assert by_day(priced)["data"][0]["units"] == 3
 
 
 def test_a_restored_dump_is_noticed_and_mended(priced: Api, superuser_sql: Any) -> None:
@@ -196,7 +218,7 @@ def test_a_restored_dump_is_noticed_and_mended(priced: Api, superuser_sql: Any) 
     with pytest.raises(Exception, match="usage_rebuild"):
         usage_roll()
     # when
-    usage_rebuild(now=system_now())
+    usage_rebuild()
     use(priced, 2, timestamp="2026-04-03T09:02:00Z")
     roll()
     # then

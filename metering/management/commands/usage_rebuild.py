@@ -4,7 +4,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from customers.kernel.clock import system_now
 from metering.services.usage_rollups import usage_rebuild
 
 
@@ -14,4 +13,4 @@ class Command(BaseCommand):
     help = "Add up usage by the hour anew, from all events. Stop web and workers first."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(f"{usage_rebuild(now=system_now())} events added up.")
+        self.stdout.write(f"{usage_rebuild()} events added up.")
