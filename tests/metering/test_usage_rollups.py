@@ -29,7 +29,7 @@ CUSTOMER = "/v1/customer-by-external-id"
 
 
 def summary(api: Api, query: str = "") -> dict[str, Any]:
-    answer = api.get(f"/v1/usage/summary?from=2026-01-01&to=2027-06-01{query}")
+    answer = api.get(f"/v1/usage/summary?from=2026-01-01&to=2036-06-01{query}")
     assert answer.status == 200, answer
     return dict(answer.json)
 
