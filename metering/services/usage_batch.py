@@ -11,7 +11,7 @@ Everything the decision rests on is read under the locks, so nothing can have mo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
@@ -25,11 +25,12 @@ from django.db import connection, transaction
 from billing.services.catch_up import catch_up_run
 from customers.errors import Unavailable
 from customers.kernel.database import call_function
+from customers.kernel.groups import Tell
 from customers.kernel.ids import uuid7, uuid7_run
 from customers.kernel.memory import ConfigMoved, forget_environment
 from metering.selectors.config import EnvironmentConfig, config_get
 from metering.services.quotes import guess_key, standing_remember
-from metering.services.usage import Outcome, UsageWish
+from metering.services.usage import Outcome, UsageRecorded, UsageWish
 from metering.services.usage_decisions import Account, Counter, CounterKey, Decisions, Earlier, Reference
 from metering.services.usage_ordinary import Extraordinary, ordinary_record
 
@@ -62,17 +63,13 @@ class _Events(NamedTuple):
         return _Events([self.wishes[place] for place in places], [self.ids[place] for place in places])
 
 
-#: Is told what became of most events while some, marked None, are still waited for.
-Tell = Callable[[Sequence[Outcome | None]], object]
-
-
 def usages_record(
     *,
     environment_id: UUID,
     wishes: Sequence[UsageWish],
     now: datetime,
     is_patient: bool = True,
-    tell: Tell | None = None,
+    tell: Tell[UsageRecorded] | None = None,
 ) -> list[Outcome]:
     """Record `wishes` as if sent one by one in this order; a refused one never refuses another. Durable on return.
 
@@ -96,7 +93,7 @@ def _tried(
     *,
     is_patient: bool,
     way: _Way,
-    tell: Tell | None = None,
+    tell: Tell[UsageRecorded] | None = None,
 ) -> list[Outcome]:
     try:
         return _together(environment_id, events, now, is_patient=is_patient, way=way, tell=tell)
@@ -115,7 +112,7 @@ def _together(
     *,
     is_patient: bool,
     way: _Way,
-    tell: Tell | None,
+    tell: Tell[UsageRecorded] | None,
 ) -> list[Outcome]:
     if way is _Way.LONG:
         return _recorded(environment_id, events, now, is_patient=is_patient)
